@@ -1,0 +1,1 @@
+"""Effects, the frame that runs them, and what carries them outside."""

@@ -1,0 +1,1 @@
+"""Mail, SMS, documents, calendar, webhooks: one small protocol each, one adapter a file."""

@@ -1,0 +1,1 @@
+"""One file per kind of rule; nothing else knows a kind."""

@@ -1,0 +1,1 @@
+"""The `jalon` command, and the embedded servers for one machine."""

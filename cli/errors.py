@@ -1,0 +1,21 @@
+"""What the command line says in one line instead of a stack."""
+
+import socket
+
+
+class Trouble(RuntimeError):
+    """Something the person at the keyboard can put right; the message says how."""
+
+
+def require_free_port(host: str, port: int, what: str, setting: str) -> None:
+    """Raise `Trouble` if something listens on the port already."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as refused:
+            raise Trouble(
+                f"port {port} ({what}) is taken: stop the program that uses it,"
+                f" or set {setting} to another port [{refused.strerror}]"
+            ) from refused

@@ -1,0 +1,1 @@
+"""Engine, tables, the write path, outbox, ledger and migrations."""

@@ -1,0 +1,1 @@
+"""The process that runs workflows, activities and the outbox relay."""

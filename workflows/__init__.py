@@ -1,0 +1,1 @@
+"""Deterministic Temporal workflows: thin shells around the domain."""
