@@ -1,0 +1,144 @@
+"""What the machine hears and what it asks for. Every event carries its instant (UTC)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel
+
+from domain.plan import Step
+from domain.schedule import Due
+
+Result = Literal[
+    "done", "skipped", "failed", "cancelled", "stale", "superseded", "unknown", "open", "pending"
+]
+
+
+class Outcome(BaseModel):
+    """What came of one act of a step, as the transaction that acted answers it.
+
+    `open`: a hold is (still) open and acts next at `due`, or has no end of its own. `pending`: the
+    step has not acted; `waiting` says for what, or `due` when it is tried again. `next`: the due time
+    of the rule below, computed in the same transaction. `moved_to`: the visit a transition led to.
+    """
+
+    result: Result
+    reason: str = ""
+    at: datetime
+    due: datetime | None = None
+    waiting: str = ""
+    moved_to: int = 0
+    closing: bool = False  # whoever was told of lateness has to be told how it ended
+    next: Due | None = None
+
+
+class Decision(BaseModel):
+    """An outcome that no effect stands behind; the journey's next transaction writes it down."""
+
+    visit_no: int
+    rule: str
+    result: Result
+    reason: str
+    at: datetime
+
+
+class HoldEnd(BaseModel):
+    """How the transaction that ended an open hold ended it."""
+
+    rule: str
+    result: Result
+    reason: str
+    at: datetime
+    closing: bool = False
+
+
+class Left(NamedTuple):
+    """The stage of a visit was left; what goes on is in `kept`, how its holds ended in `holds`."""
+
+    visit_no: int
+    at: datetime
+    reason: str
+    kept: list[str]
+    holds: list[HoldEnd]
+    by: str = ""  # the rule whose transition it was
+
+
+class Opened(NamedTuple):
+    """A visit begins with its plan; `at` is the stage entry. `left`: it was over before it was heard of."""
+
+    visit_no: int
+    stage: str
+    steps: list[Step]
+    at: datetime
+    left: Left | None = None
+
+
+class Fired(NamedTuple):
+    """A timer went off: everything due by then is due, in its order, whichever timer it was."""
+
+    at: datetime
+
+
+class Planned(NamedTuple):
+    """The due time of a pending step or an open hold, computed from facts."""
+
+    visit_no: int
+    rule: str
+    due: Due
+    at: datetime
+    pinned: bool = False
+
+
+class Again(NamedTuple):
+    """What a pending step waits for may have come: it is tried again."""
+
+    visit_no: int
+    rule: str
+    at: datetime
+
+
+class Ended(NamedTuple):
+    visit_no: int
+    rule: str
+    n: int
+    outcome: Outcome
+
+
+class HoldEnded(NamedTuple):
+    """An open hold was ended from outside: by the client, a condition, a person."""
+
+    visit_no: int
+    end: HoldEnd
+
+
+Event = Opened | Left | Fired | Planned | Again | Ended | HoldEnded
+
+
+class Arm(NamedTuple):
+    visit_no: int
+    rule: str
+    due: datetime
+
+
+class Disarm(NamedTuple):
+    visit_no: int
+    rule: str
+
+
+class Plan(NamedTuple):
+    """Ask for the due time of a step whose turn has come."""
+
+    visit_no: int
+    rule: str
+
+
+class Run(NamedTuple):
+    """Act: n is 0 for the step itself, and counts the further acts of a hold."""
+
+    visit_no: int
+    rule: str
+    n: int
+
+
+Command = Arm | Disarm | Plan | Run | Decision

@@ -1,0 +1,65 @@
+"""An open hold, and how leaving the stage ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel
+
+from domain.events import HoldEnd
+from domain.plan import Step
+
+
+class Hold(BaseModel):
+    """The row of an open hold: since when it counts, and when it ends (is late)."""
+
+    rule: str
+    kind: Literal["wait", "control"]
+    since: datetime
+    due: datetime | None = None
+    late: bool = False
+    told: bool = False
+    conditional: bool = False  # a control with an `until` condition
+    moves: bool = False  # a wait that moves the record when its time is out
+    pinned: bool = False
+
+    def resolved(self, at: datetime) -> HoldEnd:
+        """The end of a control in time, or too late."""
+        return HoldEnd(
+            rule=self.rule,
+            result="done",
+            reason="resolved_late" if self.late else "resolved",
+            at=at,
+            closing=self.told,
+        )
+
+    def left(self, reason: str, at: datetime, *, by_rule: bool) -> HoldEnd:
+        """The end that leaving the stage makes of it."""
+        if self.kind == "control" and not self.conditional and reason in ("left_stage", "closed"):
+            return self.resolved(at)
+        if by_rule and self.moves and self.due and self.due <= at:
+            return HoldEnd(rule=self.rule, result="superseded", reason="", at=at)
+        return HoldEnd(rule=self.rule, result="cancelled", reason=reason, at=at, closing=self.told)
+
+
+def kept(steps: Sequence[Step], ended: Collection[str], reason: str) -> list[str]:
+    """The rules that go on after the stage was left: what is left of `keep` and `run_now` chains.
+
+    `ended` are the rules with an outcome. Under `keep`, a blocking wait that has not ended cuts off
+    what stands below it.
+    """
+    if reason not in ("left_stage", "closed"):
+        return []
+    marked: list[str] = []
+    cut = False
+    for step in steps:
+        cut = cut and not step.first
+        if step.on_exit == "cancel" or step.rule in ended:
+            continue
+        if step.nature in ("wait", "control", "transition"):
+            cut = cut or (step.on_exit == "keep" and step.nature == "wait" and step.blocks)
+        elif not cut:
+            marked.append(step.rule)
+    return marked

@@ -1,0 +1,1 @@
+"""The two kinds that wait; the only ones the engine knows."""
