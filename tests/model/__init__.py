@@ -1,0 +1,1 @@
+"""The reference model, and the tests that hold the engine against it."""

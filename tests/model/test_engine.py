@@ -1,0 +1,31 @@
+"""The engine against the independent reference model, on random scenarios."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.model import drive, reference, scenarios
+
+
+def assert_equal_journals(seed: int) -> None:
+    scenario = scenarios.random_scenario(random.Random(seed))
+    expected = drive.compared(reference.run(scenario))
+    found = drive.compared(drive.run(scenario, scenarios.FIELD_TYPES))
+    missing, extra = sorted((expected - found).elements()), sorted((found - expected).elements())
+    assert (missing, extra) == ([], []), f"seed {seed}"
+
+
+@pytest.mark.parametrize("first", range(0, 2000, 250))
+def test_the_engine_writes_the_journal_of_the_model(first: int) -> None:
+    for seed in range(first, first + 250):
+        assert_equal_journals(seed)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.integers(min_value=100_000))
+def test_the_engine_writes_the_journal_of_the_model_on_seeds_never_seen(seed: int) -> None:
+    assert_equal_journals(seed)

@@ -1,0 +1,474 @@
+"""The reference model against examples that were worked out by hand from the specification."""
+
+import ast
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.model.reference import run
+
+Json = dict[str, Any]
+ZONE = "Europe/Amsterdam"
+WORK = {day: [["09:00", "12:00"], ["14:00", "18:00"]] for day in ("mon", "tue", "wed", "thu", "fri")}
+STAGES = [
+    {"id": "new", "meaning": "process"},
+    {"id": "work", "meaning": "process"},
+    {"id": "won", "meaning": "success"},
+    {"id": "lost", "meaning": "failure"},
+]
+OTHER = [
+    {"id": "o-new", "meaning": "process"},
+    {"id": "o-won", "meaning": "success"},
+    {"id": "o-lost", "meaning": "failure"},
+]
+START = "2026-01-05T09:00"  # a Monday
+HOUR = {"after": {"hours": 1}}
+DAY = {"after": {"days": 1}}
+
+
+def rule(name: str, kind: str = "add_comment", **more: Any) -> Json:
+    return {"id": name, "kind": kind, "params": more.pop("params", {}), **more}
+
+
+def below(name: str, kind: str = "add_comment", **more: Any) -> Json:
+    return rule(name, kind, after_previous=True, **more)
+
+
+def wait(name: str, until: Json, **more: Any) -> Json:
+    params = {"until": until, **{key: more.pop(key) for key in list(more) if key in WAIT_WORDS}}
+    return rule(name, "wait", params=params, **more)
+
+
+WAIT_WORDS = ("mode", "ends_on", "on_client", "on_timeout")
+
+
+def control(name: str, deadline: Json, until: Json | None = None, **more: Any) -> Json:
+    return rule(name, "control", params={"deadline": deadline, "until": until}, **more)
+
+
+def go(name: str, stage: str, **more: Any) -> Json:
+    return rule(name, "change_stage", params={"stage": stage}, **more)
+
+
+def utc(wall: str) -> str:
+    """The instant of a wall-clock time in Amsterdam in winter."""
+    return datetime.fromisoformat(wall + "+01:00").isoformat()
+
+
+def event(wall: str, what: str, **more: Any) -> Json:
+    return {"at": utc(wall), "type": what, **more}
+
+
+def move(wall: str, stage: str) -> Json:
+    return event(wall, "move", stage=stage)
+
+
+def call(wall: str, name: str = "c1", kind: str = "call") -> Json:
+    return event(wall, "client", kind=kind, id=name)
+
+
+def edit(wall: str, **fields: Any) -> Json:
+    return event(wall, "edit", fields=fields)
+
+
+def journal(
+    rules: dict[str, list[Json]] | list[Json],
+    *events: Json,
+    start: str = START,
+    until: str = "2026-02-05T09:00",
+    **fields: Any,
+) -> list[str]:
+    """What happens to a record created in `new`, one line an entry, in Amsterdam's winter time."""
+    by_stage = rules if isinstance(rules, dict) else {"new": rules}
+    other = {stage: rules for stage, rules in by_stage.items() if stage.startswith("o-")}
+    found = run(
+        {
+            "zone": ZONE,
+            "calendar": {"week": WORK, "holidays": ["2026-01-01"]},
+            "pipelines": {
+                "p": {"stages": STAGES, "rules": by_stage},
+                "other": {"stages": OTHER, "rules": other},
+            },
+            "record": {"pipeline": "p", "stage": "new", "fields": fields},
+            "events": [event(start, "create"), *events],
+            "until": utc(until),
+        }
+    )
+    winter = datetime.fromisoformat(utc(START)).tzinfo
+    lines = []
+    for at, visit, name, outcome, reason in found:
+        wall = datetime.fromisoformat(at).astimezone(winter).strftime("%m-%d %H:%M")
+        lines.append(f"{wall} {visit} {name} {outcome} {reason}".strip())
+    return lines
+
+
+def test_the_reference_and_this_test_import_nothing_of_the_product() -> None:
+    allowed = {
+        "reference.py": sys.stdlib_module_names,
+        "test_reference.py": {"ast", "sys", "pytest", "tests"},
+    }
+    for name, fine in allowed.items():
+        tree = ast.parse(Path(__file__).with_name(name).read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0
+                names = [node.module or ""]
+            for found in names:
+                top = found.partition(".")[0]
+                assert top in fine or (top in sys.stdlib_module_names), found
+                assert top != "tests" or found == "tests.model.reference"
+
+
+def test_the_reference_model_has_at_most_700_lines() -> None:
+    source = Path(__file__).with_name("reference.py").read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= 700
+
+
+@pytest.mark.parametrize(
+    ("basis", "offset", "due"),
+    [
+        ("2026-01-09T17:00", {"after": {"hours": 2}}, "01-12 10:00"),
+        ("2026-01-09T16:00", {"after": {"hours": 2}}, "01-09 18:00"),
+        ("2026-01-10T12:00", {"after": {"days": 1}}, "01-12 12:00"),
+        ("2026-01-09T20:00", {"after": {"days": 1}}, "01-13 09:00"),
+        ("2026-01-12T10:00", {"before": {"days": 1}}, "01-09 10:00"),
+        ("2026-01-12T10:00", {"before": {"hours": 2}}, "01-09 17:00"),
+        ("2026-01-12T13:00", {}, "01-12 14:00"),
+        ("2026-01-12T12:00", {}, "01-12 12:00"),
+        ("2026-01-10T12:00", {"after": {"days": 1}, "at": "18:30"}, "01-13 09:00"),
+        ("2026-01-09T17:30", {"after": {"minutes": 60}}, "01-12 09:30"),
+    ],
+)
+def test_working_time(basis: str, offset: Json, due: str) -> None:
+    schedule = {"basis": "record.meet_at", "working_time": True, **offset}
+    assert journal([rule("a", schedule=schedule)], meet_at=basis) == [f"{due} 1 a done"]
+
+
+def test_a_holiday_is_no_working_day() -> None:
+    schedule = {"after": {"days": 2}, "working_time": True}
+    assert journal([rule("a", schedule=schedule)], start="2025-12-31T10:00") == ["01-05 10:00 1 a done"]
+
+
+def test_days_are_calendar_days_across_the_change_of_clocks() -> None:
+    rules = [rule("a", schedule=DAY), rule("b", schedule={"after": {"hours": 24}})]
+    lines = journal(rules, start="2026-03-28T09:00", until="2026-04-01T00:00")
+    assert lines == ["03-29 08:00 1 a done", "03-29 09:00 1 b done"]
+
+
+def test_a_clock_time_that_does_not_exist_moves_forward_by_the_gap() -> None:
+    lines = journal([rule("a", schedule={"at": "02:30"})], start="2026-03-29T00:30", until="2026-04-01T00:00")
+    assert lines == ["03-29 02:30 1 a done"]  # 03:30 in summer time
+
+
+def test_of_two_equal_clock_times_the_first_counts() -> None:
+    lines = journal([rule("a", schedule={"at": "02:30"})], start="2026-10-25T00:30", until="2026-11-01T00:00")
+    assert lines == ["10-25 01:30 1 a done"]  # 02:30 in summer time
+
+
+@pytest.mark.parametrize(
+    ("clock", "due"), [("09:00", "01-05 09:00"), ("08:59", "01-06 08:59"), ("17:00", "01-05 17:00")]
+)
+def test_at_without_an_offset_is_the_next_such_time_that_very_instant_included(clock: str, due: str) -> None:
+    assert journal([rule("a", schedule={"at": clock})]) == [f"{due} 1 a done"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "outcome"), [("run_now", "done"), ("skip", "skipped"), ("fail", "failed")]
+)
+def test_the_past_is_before_the_turn_came(policy: str, outcome: str) -> None:
+    rules = [rule("a", schedule={"basis": "record.due_on", "if_past": policy})]
+    line = f"01-05 09:00 1 a {outcome} {'' if policy == 'run_now' else 'if_past'}".strip()
+    assert journal(rules, due_on="2026-01-05") == [line]
+
+
+def test_an_empty_date_waits_for_its_value_and_then_follows_it() -> None:
+    rules = [rule("a", schedule={"basis": "record.due_on"})]
+    lines = journal(
+        rules, edit("2026-01-06T10:00", due_on="2026-01-20"), edit("2026-01-07T10:00", due_on="2026-01-09")
+    )
+    assert lines == ["01-09 00:00 1 a done"]
+
+
+def test_a_date_moved_into_the_past_is_due_at_once() -> None:
+    rules = [rule("a", schedule={"basis": "record.due_on"})]
+    lines = journal(rules, edit("2026-01-06T10:00", due_on="2026-01-02"), due_on="2026-01-20")
+    assert lines == ["01-06 10:00 1 a done"]
+
+
+def test_a_chain_goes_on_from_the_end_of_the_rule_above() -> None:
+    rules = [rule("a", schedule=HOUR), below("b", schedule=HOUR), rule("c")]
+    assert journal(rules) == ["01-05 09:00 1 c done", "01-05 10:00 1 a done", "01-05 11:00 1 b done"]
+
+
+def test_run_if_previous_skips_and_the_chain_goes_on() -> None:
+    never = {"field": "record.amount", "op": "is_not_empty"}
+    rules = [
+        rule("a", condition=never),
+        below("b", run_if_previous="done"),
+        below("c", run_if_previous="done_or_skipped"),
+    ]
+    assert journal(rules) == [
+        "01-05 09:00 1 a skipped condition",
+        "01-05 09:00 1 b skipped run_if_previous",
+        "01-05 09:00 1 c done",
+    ]
+
+
+def test_an_inactive_rule_drops_out_and_its_chain_keeps_its_on_exit() -> None:
+    rules = [rule("a", active=False, on_exit="keep"), below("b", schedule=DAY)]
+    assert journal(rules, move("2026-01-05T10:00", "work")) == ["01-06 09:00 1 b done"]
+
+
+def test_setting_the_stage_to_its_present_value_is_not_an_entry() -> None:
+    assert journal([rule("a")], move("2026-01-05T10:00", "new")) == ["01-05 09:00 1 a done"]
+
+
+def test_what_is_due_comes_before_what_happens() -> None:
+    assert journal([rule("a", schedule=HOUR)], move("2026-01-05T10:00", "work")) == ["01-05 10:00 1 a done"]
+
+
+@pytest.mark.parametrize(("target", "reason"), [("work", "left_stage"), ("won", "closed")])
+def test_leaving_cancels(target: str, reason: str) -> None:
+    lines = journal([rule("a", schedule=DAY), below("b")], move("2026-01-05T10:00", target))
+    assert lines == [f"01-05 10:00 1 a cancelled {reason}", f"01-05 10:00 1 b cancelled {reason}"]
+
+
+def test_keep_goes_on_over_a_transition_but_not_below_a_wait_that_has_not_ended() -> None:
+    rules = [
+        rule("a", schedule=DAY, on_exit="keep"),
+        below("t", "change_stage", params={"stage": "lost"}),
+        below("b", run_if_previous="done"),
+        below("c", schedule=HOUR),
+        {**wait("w", DAY), "after_previous": True},
+        below("d"),
+    ]
+    assert journal(rules, move("2026-01-05T10:00", "work")) == [
+        "01-05 10:00 1 t cancelled left_stage",
+        "01-05 10:00 1 w cancelled left_stage",
+        "01-05 10:00 1 d cancelled left_stage",
+        "01-06 09:00 1 a done",
+        "01-06 09:00 1 b skipped run_if_previous",
+        "01-06 10:00 1 c done",
+    ]
+
+
+def test_run_now_runs_the_rest_at_once_and_in_order() -> None:
+    rules = [
+        wait("w", DAY, on_exit="run_now"),
+        below("a", schedule=DAY),
+        below("b", if_false="wait", condition={"field": "record.amount", "op": "greater", "value": 5}),
+        below("c", run_if_previous="done"),
+    ]
+    assert journal(rules, move("2026-01-05T10:00", "work"), amount="5") == [
+        "01-05 10:00 1 w cancelled left_stage",
+        "01-05 10:00 1 a done",
+        "01-05 10:00 1 b skipped condition",
+        "01-05 10:00 1 c skipped run_if_previous",
+    ]
+
+
+def test_a_condition_waited_for_acts_at_the_edit_that_fulfils_it() -> None:
+    rules = [
+        rule("a", if_false="wait", condition={"field": "record.amount", "op": "between", "value": [5, 9]})
+    ]
+    lines = journal(rules, edit("2026-01-06T10:00", amount="4"), edit("2026-01-06T11:00", amount="9"))
+    assert lines == ["01-06 11:00 1 a done"]
+
+
+@pytest.mark.parametrize(
+    ("op", "value", "verdict"),
+    [
+        ("equal", "UTRECHT", True),
+        ("not_equal", "utrecht", False),
+        ("contains", "TRE", True),
+        ("not_contains", "x", True),
+        ("starts_with", "ut", True),
+        ("in", ["leiden", "utrecht"], True),
+        ("not_in", ["leiden", "utrecht"], False),
+        ("is_empty", None, False),
+        ("is_not_empty", None, True),
+    ],
+)
+def test_texts_compare_without_regard_to_case(op: str, value: Any, verdict: bool) -> None:
+    rules = [rule("a", condition={"field": "record.city", "op": op, "value": value})]
+    assert journal(rules, city="Utrecht") == [
+        "01-05 09:00 1 a " + ("done" if verdict else "skipped condition")
+    ]
+
+
+@pytest.mark.parametrize("op", ["equal", "not_equal", "less", "not_in", "not_contains"])
+def test_a_comparison_with_an_empty_value_is_false(op: str) -> None:
+    rules = [rule("a", condition={"field": "record.amount", "op": op, "value": [1] if op == "not_in" else 1})]
+    assert journal(rules) == ["01-05 09:00 1 a skipped condition"]
+
+
+def test_a_field_may_be_compared_with_now_and_with_a_field() -> None:
+    soon = {"field": "record.meet_at", "op": "less", "value": {"now": {"days": 2}}}
+    later = {"field": "record.meet_at", "op": "greater", "value": {"field": "record.due_on"}}
+    rules = [rule("a", condition={"all": [soon, later]})]
+    lines = journal(rules, meet_at="2026-01-07T08:59", due_on="2026-01-07")
+    assert lines == ["01-05 09:00 1 a done"]
+
+
+def test_the_client_or_the_time_ends_a_wait_and_the_chain_goes_on() -> None:
+    rules = [wait("w", DAY, ends_on=["call"]), below("a"), wait("x", DAY, ends_on=["email"]), below("b")]
+    lines = journal(rules, call("2026-01-05T10:00"), call("2026-01-05T10:00"))
+    assert lines == [
+        "01-05 10:00 1 w done client",
+        "01-05 10:00 1 a done",
+        "01-06 09:00 1 x done time",
+        "01-06 09:00 1 b done",
+    ]
+
+
+def test_a_marker_and_a_control_hold_nothing_up() -> None:
+    rules = [
+        wait("m", DAY, mode="marker", on_exit="keep"),
+        {**control("c", {"after": {"days": 2}}), "after_previous": True},
+        below("a", run_if_previous="done", schedule={"after": {"days": 3}}),
+    ]
+    assert journal(rules, move("2026-01-07T10:00", "work")) == [
+        "01-06 09:00 1 m done time",
+        "01-07 09:00 1 c late",
+        "01-07 10:00 1 c done resolved_late",
+        "01-08 09:00 1 a done",
+    ]
+
+
+@pytest.mark.parametrize(("if_past", "line"), [("run_now", "done time"), ("skip", "skipped if_past")])
+def test_a_wait_whose_end_is_past_as_it_opens(if_past: str, line: str) -> None:
+    rules = [wait("w", {"basis": "record.due_on", "if_past": if_past}), below("a")]
+    assert journal(rules, due_on="2026-01-02") == [f"01-05 09:00 1 w {line}", "01-05 09:00 1 a done"]
+
+
+def test_an_open_waits_end_follows_its_date() -> None:
+    rules = [wait("w", {"basis": "record.due_on", "if_past": "fail"})]
+    assert journal(rules, edit("2026-01-06T10:00", due_on="2026-01-02"), due_on="2026-01-20") == [
+        "01-06 10:00 1 w done time"
+    ]
+
+
+def test_a_control_ends_when_its_condition_holds_or_without_it_as_the_stage_is_left() -> None:
+    paid = {"field": "record.amount", "op": "equal", "value": 0}
+    rules = [control("a", DAY, paid), control("b", DAY), control("c", DAY, {"not": paid})]
+    events = [edit("2026-01-06T10:00", amount="0"), move("2026-01-06T11:00", "work")]
+    assert journal(rules, *events, amount="9") == [
+        "01-05 09:00 1 c done resolved",
+        "01-06 09:00 1 a late",
+        "01-06 09:00 1 b late",
+        "01-06 10:00 1 a done resolved_late",
+        "01-06 11:00 1 b done resolved_late",
+    ]
+
+
+def test_a_control_left_before_its_condition_holds_is_given_up() -> None:
+    rules = [control("a", DAY, {"field": "record.amount", "op": "is_not_empty"})]
+    assert journal(rules, move("2026-01-05T10:00", "won")) == ["01-05 10:00 1 a cancelled closed"]
+
+
+def test_a_transition_acts_last_and_the_first_in_the_list_wins() -> None:
+    rules = {
+        "new": [go("t", "work", schedule=HOUR), go("u", "lost", schedule=HOUR), rule("a", schedule=HOUR)],
+        "work": [rule("b")],
+    }
+    assert journal(rules) == [
+        "01-05 10:00 1 a done",
+        "01-05 10:00 1 t done",
+        "01-05 10:00 1 u superseded",
+        "01-05 10:00 2 b done",
+    ]
+
+
+def test_a_transition_that_moves_nothing_ends_nothing() -> None:
+    false = {"field": "record.amount", "op": "is_not_empty"}
+    pipeline = rule("q", "change_pipeline", params={"pipeline": "p"})
+    rules = [go("t", "new"), below("a"), go("u", "work", condition=false), pipeline, rule("b", schedule=HOUR)]
+    assert journal(rules) == [
+        "01-05 09:00 1 t done",
+        "01-05 09:00 1 a done",
+        "01-05 09:00 1 u skipped condition",
+        "01-05 09:00 1 q failed wrong_pipeline",
+        "01-05 10:00 1 b done",
+    ]
+
+
+def test_a_transition_that_waits_for_its_condition_is_not_superseded() -> None:
+    cond = {"field": "record.amount", "op": "is_not_empty"}
+    rules = [go("t", "lost", condition=cond, if_false="wait"), go("u", "work", schedule=HOUR)]
+    assert journal(rules) == ["01-05 10:00 1 u done", "01-05 10:00 1 t cancelled left_stage"]
+
+
+def test_a_waits_time_out_moves_as_a_transition_at_its_place() -> None:
+    rules = {
+        "new": [
+            wait("w", HOUR, on_timeout={"move_to": "lost"}, on_exit="keep"),
+            below("a"),
+            go("t", "work", schedule=HOUR),
+        ],
+        "lost": [rule("b")],
+    }
+    assert journal(rules) == [
+        "01-05 10:00 1 w done time",
+        "01-05 10:00 1 t superseded",
+        "01-05 10:00 1 a done",
+        "01-05 10:00 2 b done",
+    ]
+
+
+def test_of_several_waits_ended_by_the_client_the_topmost_moves() -> None:
+    rules = [
+        wait("w", DAY, on_client={"move_to": "work"}),
+        below("a"),
+        wait("x", DAY, on_client={"move_to": "lost"}),
+    ]
+    assert journal(rules, call("2026-01-05T10:00")) == [
+        "01-05 10:00 1 w done client",
+        "01-05 10:00 1 x done client",
+        "01-05 10:00 1 a cancelled left_stage",
+    ]
+
+
+def test_a_pipeline_change_ends_kept_steps_too_and_lands_by_meaning() -> None:
+    rules = {
+        "new": [rule("a", schedule=DAY, on_exit="keep")],
+        "won": [control("c", DAY)],
+        "o-won": [rule("z")],
+    }
+    events = [
+        move("2026-01-05T10:00", "won"),
+        event("2026-01-05T11:00", "change_pipeline", pipeline="other", stage=None),
+    ]
+    assert journal(rules, *events) == [
+        "01-05 11:00 1 a cancelled pipeline_changed",
+        "01-05 11:00 2 c cancelled pipeline_changed",
+        "01-05 11:00 3 z done",
+    ]
+
+
+def test_nothing_happens_after_deletion() -> None:
+    rules = [rule("d", "delete_record", schedule=HOUR), rule("a", schedule=DAY, on_exit="keep")]
+    assert journal(rules, move("2026-01-05T11:00", "work")) == [
+        "01-05 10:00 1 d done",
+        "01-05 10:00 1 a cancelled record_deleted",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("repeat", "visits"),
+    [("every_visit", [1, 3, 5]), ("once_per_record", [1]), ({"not_within": {"hours": 2}}, [1, 3])],
+)
+def test_repeat_counts_what_was_done_in_other_visits(repeat: Any, visits: list[int]) -> None:
+    moves = [("09:10", "work"), ("11:00", "new"), ("11:10", "work"), ("12:00", "new")]
+    lines = journal([rule("a", repeat=repeat)], *[move(f"2026-01-05T{at}", stage) for at, stage in moves])
+    assert [int(line.split()[2]) for line in lines if line.endswith("done")] == visits
+    assert len(lines) == 3
+
+
+def test_the_loop_guard_stops_a_record_that_moves_for_ever() -> None:
+    always = {"field": "record.amount", "op": "is_not_empty"}
+    rules = {"new": [go("t", "work", condition=always)], "work": [go("u", "new", condition=always)]}
+    assert len(journal(rules, amount="1")) == 11

@@ -1,0 +1,1 @@
+"""Real journeys: a bank's loan applications, told as deals that move through a pipeline."""
