@@ -1,0 +1,33 @@
+"""The first schema, with its two append-only tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+APPEND_ONLY = """
+create function refuse_change() returns trigger language plpgsql as $$
+begin
+    raise exception '% is append-only: % refused', tg_table_name, lower(tg_op)
+        using errcode = 'restrict_violation';
+end $$
+"""
+
+
+def upgrade() -> None:
+    for name in ("0001_people_and_rules.sql", "0001_records.sql"):
+        for statement in Path(__file__).with_name(name).read_text(encoding="utf-8").split(";\n"):
+            if statement.strip():
+                op.execute(statement)
+    op.execute(APPEND_ONLY)
+    for table in ("journal", "rule_set"):
+        op.execute(
+            f"create trigger append_only before update or delete or truncate on {table} "
+            "for each statement execute function refuse_change()"
+        )

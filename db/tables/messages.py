@@ -1,0 +1,46 @@
+"""What was handed to mail servers and SMS providers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import JsonValue
+from sqlalchemy import BigInteger, Index, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from db.tables.columns import BLANK, LIST, OBJECT, ZERO, one_of
+
+
+class Message(SQLModel, table=True):
+    """One send, committed as `sending` with its rendered content before it is handed over.
+
+    `message_id` is fixed for all attempts; `refused` says which recipients were refused and how. It
+    outlives the record: it has no foreign key.
+    """
+
+    __table_args__ = (
+        one_of("channel", "email", "sms"),
+        one_of("state", "sending", "sent", "failed", "unknown"),
+        Index("ix_message_key", "record_id", "visit_no", "rule", "n"),
+        Index("ix_message_under_way", "created_at", postgresql_where=text("state in ('sending', 'unknown')")),
+    )
+
+    id: UUID = Field(primary_key=True)
+    record_id: int = Field(sa_type=BigInteger)
+    visit_no: int
+    rule: str
+    n: int = Field(default=0, sa_column_kwargs=ZERO)
+    channel: str
+    state: str
+    message_id: str = Field(unique=True)
+    sender: str
+    recipients: list[str] = Field(default_factory=list, sa_type=JSONB, sa_column_kwargs=LIST)
+    subject: str = Field(default="", sa_column_kwargs=BLANK)
+    content: bytes
+    attempts: int = Field(default=0, sa_column_kwargs=ZERO)
+    created_at: datetime
+    sent_at: datetime | None = None
+    error: str = Field(default="", sa_column_kwargs=BLANK)
+    refused: dict[str, JsonValue] = Field(default_factory=dict, sa_type=JSONB, sa_column_kwargs=OBJECT)

@@ -1,0 +1,87 @@
+"""What the automation did and is doing: keys, journal, open holds."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import JsonValue
+from sqlalchemy import BigInteger, CheckConstraint, Index, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from db.tables.columns import BLANK, LIST, NO, OBJECT, ONE, ZERO, identity, one_of
+
+
+class Ledger(SQLModel, table=True):
+    """The key of an act and what it ended as; an empty outcome is a key claimed and not ended.
+
+    It outlives the record: it has no foreign key.
+    """
+
+    __table_args__ = (
+        one_of(
+            "outcome", "", "done", "skipped", "failed", "cancelled", "stale", "superseded", "unknown", "open"
+        ),
+        Index("ix_ledger_failures", "at", postgresql_where=text("outcome in ('failed', 'unknown')")),
+    )
+
+    record_id: int = Field(sa_type=BigInteger, primary_key=True)
+    visit_no: int = Field(primary_key=True)
+    rule: str = Field(primary_key=True)
+    n: int = Field(default=0, primary_key=True, sa_column_kwargs=ZERO)
+    outcome: str = Field(default="", sa_column_kwargs=BLANK)
+    reason: str = Field(default="", sa_column_kwargs=BLANK)
+    at: datetime
+    moved_to: int = Field(default=0, sa_column_kwargs=ZERO)
+    results: dict[str, JsonValue] = Field(default_factory=dict, sa_type=JSONB, sa_column_kwargs=OBJECT)
+    error: str = Field(default="", sa_column_kwargs=BLANK)
+
+
+class Journal(SQLModel, table=True):
+    """Everything a journey decided and did, append-only; it outlives the record."""
+
+    __table_args__ = (Index("ix_journal_record_id_id", "record_id", "id"),)
+
+    id: int | None = Field(default=None, sa_column=identity())
+    record_id: int = Field(sa_type=BigInteger)
+    visit_no: int
+    rule: str = Field(default="", sa_column_kwargs=BLANK)
+    n: int = Field(default=0, sa_column_kwargs=ZERO)
+    event: str
+    reason: str = Field(default="", sa_column_kwargs=BLANK)
+    at: datetime
+    actor: str
+    detail: dict[str, JsonValue] = Field(default_factory=dict, sa_type=JSONB, sa_column_kwargs=OBJECT)
+
+
+class Hold(SQLModel, table=True):
+    """A wait or a control. An empty outcome is an open one; the first cause to fill it wins.
+
+    `turn` is when its turn had come, `due_at` its next act by the clock, `next_act` that act's number,
+    `told` whom a control told that it is late. `pinned`: rescheduled by a person, follows no facts.
+    """
+
+    __table_args__ = (
+        one_of("kind", "wait", "control"),
+        CheckConstraint("(outcome = '') = (ended_at is null)", name="ended"),
+        Index("ix_hold_open", "record_id", postgresql_where=text("outcome = ''")),
+        Index("ix_hold_due", "due_at", postgresql_where=text("outcome = ''")),
+    )
+
+    record_id: int = Field(sa_type=BigInteger, primary_key=True, foreign_key="record.id", ondelete="CASCADE")
+    visit_no: int = Field(primary_key=True)
+    rule: str = Field(primary_key=True)
+    kind: str
+    turn: datetime
+    opened_at: datetime
+    due_at: datetime | None = None
+    state: str
+    next_act: int = Field(default=1, sa_column_kwargs=ONE)
+    told: list[str] = Field(default_factory=list, sa_type=JSONB, sa_column_kwargs=LIST)
+    ends_on: list[str] = Field(default_factory=list, sa_type=JSONB, sa_column_kwargs=LIST)
+    outcome: str = Field(default="", sa_column_kwargs=BLANK)
+    reason: str = Field(default="", sa_column_kwargs=BLANK)
+    ended_at: datetime | None = None
+    ended_by: str = Field(default="", sa_column_kwargs=BLANK)
+    note: str = Field(default="", sa_column_kwargs=BLANK)
+    pinned: bool = Field(default=False, sa_column_kwargs=NO)
