@@ -109,12 +109,16 @@ class World:
 
     def _leave(self, reason: str, ends: list[HoldEnd], by: str) -> Left:
         visit_no, plan = self.visit_no, self.plans[self.visit_no]
-        marked, ends = kept(plan, {*self.ended[visit_no], by}, reason), list(ends)
+        ends = list(ends)
         for step in plan:
             if (hold := self.holds.get((visit_no, step.rule))) and step.rule != by:
-                end = hold.left(reason, self.now, by_rule=bool(by))
+                ends.append(hold.left(reason, self.now, by_rule=bool(by)))
+        # a wait whose time was out has ended: it does not cut off what stands below it
+        ended = {*self.ended[visit_no], by, *(end.rule for end in ends if end.result == "superseded")}
+        marked = kept(plan, ended, reason)
+        for end in ends:
+            if (visit_no, end.rule) in self.holds:
                 self._end_hold(visit_no, end)
-                ends.append(end)
         return Left(visit_no, self.now, reason, marked, ends, by)
 
     def _end_hold(self, visit_no: int, end: HoldEnd) -> None:
