@@ -163,13 +163,10 @@ class Progress(BaseModel):
         visit = next((v for v in self.visits if v.visit_no == event.visit_no), None)
         if visit is None or visit.left:
             return
+        for end in event.holds:
+            if end.closing and (place := self._find(event.visit_no, end.rule)):
+                self._tell_end(place, out)
         visit.leave(event, out)
-        self.closing += [
-            Closing(visit_no=event.visit_no, rule=h.rule, n=self._n(visit, h.rule))
-            for h in event.holds
-            if h.closing
-        ]
-        out += [Run(c.visit_no, c.rule, c.n) for c in self.closing if c.visit_no == event.visit_no]
         if event.reason in ENDS_ALL:
             for older in self.visits:
                 if older is not visit:
@@ -224,13 +221,18 @@ class Progress(BaseModel):
         self, place: _Place, end: HoldEnd, now: datetime, out: list[Command], due_below: Due | None = None
     ) -> None:
         """A step ended; the rule below has its turn."""
-        visit, step = place.visit, place.step
+        visit = place.visit
         if end.closing:
-            closing = Closing(visit_no=visit.visit_no, rule=step.rule, n=step.n + (step.status == "running"))
-            self.closing.append(closing)
-            out.append(Run(closing.visit_no, closing.rule, closing.n))
+            self._tell_end(place, out)
         visit.end(place.i, end.result, end.reason, end.at, now, out)
         self._give(visit, place.i + 1, due_below, now, out)
+
+    def _tell_end(self, place: _Place, out: list[Command]) -> None:
+        """The closing act of a hold, under a number of its own: an act in flight keeps the present one."""
+        visit_no, step = place.visit.visit_no, place.step
+        closing = Closing(visit_no=visit_no, rule=step.rule, n=step.n + (step.status == "running"))
+        self.closing.append(closing)
+        out.append(Run(visit_no, closing.rule, closing.n))
 
     def _give(self, visit: Visit, i: int, due: Due | None, now: datetime, out: list[Command]) -> None:
         """The due time of the rule below came with the outcome of the one above."""
@@ -292,10 +294,6 @@ class Progress(BaseModel):
     def _run(self, place: _Place, out: list[Command]) -> None:
         place.step.status = "running"
         out.append(Run(place.visit.visit_no, place.step.rule, place.step.n))
-
-    def _n(self, visit: Visit, rule: str) -> int:
-        i = visit.index(rule)
-        return visit.steps[i].n if i is not None else 1
 
     def _prune(self) -> None:
         """A visit that was left and has nothing more to do is the journal's alone."""
