@@ -21,6 +21,7 @@ class Outcome(BaseModel):
     `open`: a hold is (still) open and acts next at `due`, or has no end of its own. `pending`: the
     step has not acted; `waiting` says for what, or `due` when it is tried again. `next`: the due time
     of the rule below, computed in the same transaction. `moved_to`: the visit a transition led to.
+    `changed`: the fields, by full reference, that the act wrote; what depends on them follows.
     """
 
     result: Result
@@ -31,6 +32,7 @@ class Outcome(BaseModel):
     moved_to: int = 0
     closing: bool = False  # whoever was told of lateness has to be told how it ended
     next: Due | None = None
+    changed: list[str] = []
 
 
 class Decision(BaseModel):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from domain.rule import Nature, OnExit, Rule, RunIfPrevious
 from domain.schedule import Schedule
+
+
+NatureOf = Callable[[str, Mapping[str, JsonValue]], Nature]
+"""The nature of a kind with certain parameters."""
 
 
 class Step(BaseModel):
@@ -50,8 +54,9 @@ class Step(BaseModel):
         return self.n > 0 and not self.over
 
 
-def steps(rules: Sequence[Rule], nature: Callable[[str], Nature]) -> list[Step]:
-    """The plan of a stage. `nature` tells a kind's; the chain keeps the `on_exit` of its first rule."""
+def steps(rules: Sequence[Rule], nature: NatureOf) -> list[Step]:
+    """The plan of a stage. `nature` tells a kind's (an edit that sets the stage is a
+    transition); the chain keeps the `on_exit` of its first rule."""
     plan: list[Step] = []
     on_exit: OnExit = "cancel"
     opens_chain = True
@@ -60,7 +65,7 @@ def steps(rules: Sequence[Rule], nature: Callable[[str], Nature]) -> list[Step]:
             on_exit, opens_chain = rule.on_exit, True
         if not rule.active:
             continue
-        kind = nature(rule.kind)
+        kind = nature(rule.kind, rule.params)
         plan.append(
             Step(
                 rule=rule.id,

@@ -44,6 +44,13 @@ class Closing(BaseModel):
     n: int
 
 
+class Early(BaseModel):
+    """The end of a hold that was heard before its opening was."""
+
+    visit_no: int
+    end: HoldEnd
+
+
 class _Place(NamedTuple):
     visit: Visit
     i: int
@@ -60,6 +67,7 @@ class Progress(BaseModel):
     moved_to: int = 0  # where a transition led; its visit is yet to be opened
     visits: list[Visit] = []
     closing: list[Closing] = []
+    early: list[Early] = []
     unbooked: list[Decision] = []
 
     # -- outside -------------------------------------------------------------------------------
@@ -117,14 +125,20 @@ class Progress(BaseModel):
             case Ended(visit_no, rule, n, outcome):
                 self._ended(visit_no, rule, n, outcome, out)
             case HoldEnded(visit_no, end):
-                if (place := self._find(visit_no, end.rule)) and place.step.holding:
-                    self._end_hold(place, end, end.at, out)
+                self._hold_ended(visit_no, end, out)
             case Fired(at):
                 self._fired(at)
             case Planned():
                 self._planned(event, out)
             case Again():
                 self._again(event, out)
+
+    def _hold_ended(self, visit_no: int, end: HoldEnd, out: list[Command]) -> None:
+        place = self._find(visit_no, end.rule)
+        if place and place.step.holding:
+            self._end_hold(place, end, end.at, out)
+        elif place and place.step.status == "running":
+            self.early.append(Early(visit_no=visit_no, end=end))
 
     def _fired(self, at: datetime) -> None:
         for place in self._places():
@@ -216,6 +230,9 @@ class Progress(BaseModel):
         if opens and not step.blocks:
             visit.follow(place.i, outcome.at, outcome.at, out)
             self._give(visit, place.i + 1, outcome.next, outcome.at, out)
+        for early in [x for x in self.early if (x.visit_no, x.end.rule) == (visit.visit_no, step.rule)]:
+            self.early.remove(early)
+            self._hold_ended(early.visit_no, early.end, out)
 
     def _end_hold(
         self, place: _Place, end: HoldEnd, now: datetime, out: list[Command], due_below: Due | None = None
@@ -298,3 +315,4 @@ class Progress(BaseModel):
     def _prune(self) -> None:
         """A visit that was left and has nothing more to do is the journal's alone."""
         self.visits = [v for v in self.visits if not (v.left and v.over)]
+        self.early = [x for x in self.early if any(v.visit_no == x.visit_no for v in self.visits)]

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from pydantic import JsonValue
+
 from domain.calendar import Calendar
 from domain.conditions import judge, reads
 from domain.events import (
@@ -26,7 +28,7 @@ from domain.hold import Hold, kept
 from domain.holds.control import Control
 from domain.holds.wait import Wait
 from domain.judge import Past
-from domain.plan import Step, steps
+from domain.plan import NatureOf, Step, steps
 from domain.progress import Progress
 from domain.rule import Nature, Rule, RuleSet
 from domain.schedule import Due, ScheduleFacts, due, instant
@@ -67,7 +69,7 @@ class World:
         pipeline: str,
         stage: str,
         values: dict[str, object],
-        nature: Callable[[str], Nature],
+        nature: NatureOf,
         typed: Callable[[str, object], object],
         zone: str = "UTC",
         calendar: Calendar | None = None,
@@ -136,9 +138,9 @@ class World:
         self.pipeline_of[self.visit_no] = (self.pipeline, self.pass_no)
         return Opened(self.visit_no, self.stage, [s.model_copy() for s in plan], self.now)
 
-    def _nature(self, kind: str) -> Nature:
+    def _nature(self, kind: str, params: Mapping[str, JsonValue]) -> Nature:
         """A send takes no time here, so it is done in its place like a step of the database."""
-        nature = self.nature(kind)
+        nature = self.nature(kind, params)
         return "database" if nature == "send" else nature
 
     def _landing(self, pipeline: str, stage: str | None) -> str | None:

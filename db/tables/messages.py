@@ -16,8 +16,9 @@ from db.tables.columns import BLANK, LIST, OBJECT, ZERO, one_of
 class Message(SQLModel, table=True):
     """One send, committed as `sending` with its rendered content before it is handed over.
 
-    `message_id` is fixed for all attempts; `refused` says which recipients were refused and how. It
-    outlives the record: it has no foreign key.
+    `message_id` is fixed for all attempts. `employees` are the recipients that are addresses of employees,
+    with their names; `accepted` has taken it; `refused` says who was refused and how, code 0 being a person
+    without an address. It outlives the record: it has no foreign key.
     """
 
     __table_args__ = (
@@ -37,10 +38,12 @@ class Message(SQLModel, table=True):
     message_id: str = Field(unique=True)
     sender: str
     recipients: list[str] = Field(default_factory=list, sa_type=JSONB, sa_column_kwargs=LIST)
+    employees: dict[str, str] = Field(default_factory=dict, sa_type=JSONB, sa_column_kwargs=OBJECT)
     subject: str = Field(default="", sa_column_kwargs=BLANK)
     content: bytes
     attempts: int = Field(default=0, sa_column_kwargs=ZERO)
     created_at: datetime
     sent_at: datetime | None = None
     error: str = Field(default="", sa_column_kwargs=BLANK)
+    accepted: list[str] = Field(default_factory=list, sa_type=JSONB, sa_column_kwargs=LIST)
     refused: dict[str, JsonValue] = Field(default_factory=dict, sa_type=JSONB, sa_column_kwargs=OBJECT)

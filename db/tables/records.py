@@ -65,7 +65,8 @@ class Record(SQLModel, table=True):
 class Visit(SQLModel, table=True):
     """One stay in one stage; together, the stage history.
 
-    `rules_number` 0 is the empty plan. `kept` lists the rules marked by the transaction that left.
+    `rules_number` 0 is the empty plan. `kept` lists the rules marked by the transaction that left, `left_by`
+    is the rule whose transition it was.
     """
 
     __table_args__ = (
@@ -87,6 +88,7 @@ class Visit(SQLModel, table=True):
     opened_at: datetime | None = None
     left_at: datetime | None = None
     left_reason: str | None = None
+    left_by: str = Field(default="", sa_column_kwargs=BLANK)
     kept: list[str] = Field(default_factory=list, sa_type=JSONB, sa_column_kwargs=LIST)
     run_rules: bool = Field(default=True, sa_column_kwargs=YES)
 

@@ -9,7 +9,7 @@ from sqlalchemy import CheckConstraint, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from db.tables.columns import BLANK, LIST, ZERO, one_of
+from db.tables.columns import BLANK, LIST, OBJECT, ZERO, one_of
 
 
 class Pipeline(SQLModel, table=True):
@@ -49,7 +49,10 @@ class Stage(SQLModel, table=True):
 
 
 class RuleSet(SQLModel, table=True):
-    """One published version, for ever as it is; the highest number is the current one."""
+    """One published version, for ever as it is; the highest number is the current one.
+
+    `stages` holds the rules of each stage, in order.
+    """
 
     __tablename__ = "rule_set"
     __table_args__ = (CheckConstraint("number > 0", name="number"),)
@@ -58,7 +61,7 @@ class RuleSet(SQLModel, table=True):
     number: int = Field(primary_key=True)
     owner_id: str = Field(foreign_key="employee.id")
     published_at: datetime
-    rules: list[JsonValue] = Field(default_factory=list, sa_type=JSONB, sa_column_kwargs=LIST)
+    stages: dict[str, JsonValue] = Field(default_factory=dict, sa_type=JSONB, sa_column_kwargs=OBJECT)
 
 
 class Suspension(SQLModel, table=True):

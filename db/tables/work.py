@@ -58,7 +58,7 @@ class Hold(SQLModel, table=True):
     """A wait or a control. An empty outcome is an open one; the first cause to fill it wins.
 
     `turn` is when its turn had come, `due_at` its next act by the clock, `next_act` that act's number,
-    `told` whom a control told that it is late. `pinned`: rescheduled by a person, follows no facts.
+    `told` whom a control told that it is late, `late_since` the deadline it missed. `pinned`: rescheduled by a person, follows no facts.
     """
 
     __table_args__ = (
@@ -75,6 +75,7 @@ class Hold(SQLModel, table=True):
     turn: datetime
     opened_at: datetime
     due_at: datetime | None = None
+    late_since: datetime | None = None
     state: str
     next_act: int = Field(default=1, sa_column_kwargs=ONE)
     told: list[str] = Field(default_factory=list, sa_type=JSONB, sa_column_kwargs=LIST)

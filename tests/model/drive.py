@@ -24,7 +24,7 @@ NATURES: dict[str, Nature] = {
 }
 
 
-def nature(kind: str) -> Nature:
+def nature(kind: str, params: object = None) -> Nature:
     return NATURES.get(kind, "database")
 
 

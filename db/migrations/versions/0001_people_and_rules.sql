@@ -122,7 +122,7 @@ CREATE TABLE rule_set (
     number INTEGER NOT NULL,
     owner_id VARCHAR NOT NULL,
     published_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    rules JSONB DEFAULT '[]'::jsonb NOT NULL,
+    stages JSONB DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT pk_rule_set PRIMARY KEY (pipeline_id, number),
     CONSTRAINT ck_rule_set_number CHECK (number > 0),
     CONSTRAINT fk_rule_set_pipeline_id FOREIGN KEY(pipeline_id) REFERENCES pipeline (id),

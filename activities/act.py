@@ -1,0 +1,84 @@
+"""What an effect sees of the record, and the ways it has to act."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Literal
+
+from activities.effect import MailIdentity
+from db.engine import Transaction
+from db.facts import RecordRow
+from db.locked import Locked
+from db.records import By
+from db.rows import Ids, Rows
+from domain.errors import Refused
+from domain.rule import Rule
+from domain.schedule import Schedule, instant
+from domain.templates import Escape, TemplateError, render
+
+Address = Literal["email", "phone"]
+
+
+class Act:
+    """One act of one step: the record is locked, the condition holds, the key is claimed.
+
+    `now` is the instant (UTC) the act is booked at.
+    """
+
+    def __init__(
+        self, locked: Locked, visit_no: int, rule: Rule, n: int, now: datetime, ids: Ids,
+        mail: MailIdentity = MailIdentity("jalon.localhost", "jalon@jalon.localhost"),
+    ) -> None:  # fmt: skip
+        self.locked, self.visit_no, self.rule, self.n, self.now = locked, visit_no, rule, n, now
+        self.mail, self._ids = mail, ids
+
+    @property
+    def tx(self) -> Transaction:
+        """For reading; and for writing by effects that say `executes`."""
+        return self.locked.tx
+
+    @property
+    def record(self) -> RecordRow:
+        return self.locked.record
+
+    @cached_property
+    def values(self) -> Mapping[str, object]:
+        """Typed values by full reference."""
+        return self.locked.values(self.visit_no)
+
+    @property
+    def author(self) -> str:
+        """As whom the rule acts: `system`, or an employee's id."""
+        if self.rule.acting == "responsible":
+            return self.record.responsible_id or "system"
+        return self.rule.acting
+
+    @property
+    def by(self) -> By:
+        """The mover, for the write path: an automatic move, caused by this rule."""
+        return By(self.author, self.now, automatic=True, rule=self.rule.id)
+
+    def text(self, template: str, escape: Escape = "plain") -> str:
+        """The template with its quotes filled in. Raises `Refused` when that takes too much."""
+        try:
+            return render(template, self.values, escape=escape, zone=self.locked.zone)
+        except TemplateError as error:
+            raise Refused("template", str(error)) from error
+
+    async def at(self, schedule: Schedule) -> datetime | None:
+        """The instant (UTC) a schedule leads to from now; None while its date field is empty."""
+        return instant(schedule, self.now, await self.locked.schedule_facts(schedule))
+
+    async def id_for(self, table: str) -> int:
+        """The id of a row to be written."""
+        return await self._ids.take(self.tx, table)
+
+    def rows(self, table: str, *rows: dict[str, object]) -> Rows:
+        """Rows that belong to this step: record, visit and rule are filled in."""
+        own = {"record_id": self.record.id, "visit_no": self.visit_no, "rule": self.rule.id}
+        return Rows(table, [own | row for row in rows])
+
+
+Acts = Sequence[Act]

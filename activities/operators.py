@@ -1,0 +1,127 @@
+"""What a person may do to a pending step, an open hold or a whole record; everything with who and why."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, DateTime, bindparam, text
+
+from activities.holds import keep
+from activities.runner import Runner
+from activities.visits import Drive
+from db.facts import HoldRow
+from db.journal import end_holds, line
+from db.outbox import face_of
+from domain.errors import Refused
+from domain.events import Again, Event, HoldEnd, HoldEnded, Planned
+from domain.journey import Driven, Operation, Verb
+from domain.plan import Step
+from domain.progress import Progress
+from domain.schedule import Due
+
+
+async def operate(runner: Runner, progress: Progress, verb: Verb, asked: Operation) -> Driven:
+    """Do it, or say in `refused` why not."""
+    drive = Drive(runner, progress)
+    try:
+        events = await _events(runner, progress, verb, asked)
+    except Refused as refused:
+        face = face_of(runner.locked.record, suspended=runner.locked.suspended())
+        return Driven(progress=progress, face=face, refused=refused.message)
+    record = runner.locked.record
+    detail = {"why": asked.why} | ({"due": asked.due} if asked.due else {})
+    visit_no = asked.visit_no or record.visit_no
+    runner.add(line(record.id, visit_no, verb, runner.now, rule=asked.rule, actor=asked.who, detail=detail))
+    await drive.feed(*events)
+    await drive.finish()
+    return Driven(progress=progress, face=face_of(record, suspended=runner.locked.suspended()))
+
+
+async def _events(runner: Runner, progress: Progress, verb: Verb, asked: Operation) -> list[Event]:
+    match verb:
+        case "suspend":
+            return await _suspend(runner, asked)
+        case "resume":
+            return await _resume(runner, progress)
+    visit_no = asked.visit_no or progress.visit_no
+    step = progress.step(visit_no, asked.rule)
+    if step is None or step.over or step.status in ("running", "queued", "planning"):
+        raise Refused("not_pending", f"{asked.rule!r} of visit {visit_no} is not pending")
+    hold = runner.locked.holds.get((visit_no, asked.rule))
+    if hold and hold.outcome:
+        raise Refused("not_pending", f"{asked.rule!r} of visit {visit_no} has ended")
+    match verb:
+        case "run_now":
+            return await _run_now(runner, visit_no, step, hold, asked)
+        case "skip":
+            return await _skip(runner, visit_no, step, hold, asked)
+    if asked.due is None:
+        raise Refused("no_due", "to reschedule, say when")
+    if hold:
+        hold.due_at, hold.pinned = asked.due, True
+        await keep(runner, hold)
+    return [Planned(visit_no, step.rule, Due(at=asked.due), runner.now, pinned=True)]
+
+
+async def _run_now(
+    runner: Runner, visit_no: int, step: Step, hold: HoldRow | None, asked: Operation
+) -> list[Event]:
+    if runner.locked.suspended(step.rule):
+        raise Refused("suspended", "nothing acts while it is suspended")
+    if hold and hold.kind == "control":
+        raise Refused("control", "a control does not act before it is late")
+    if hold:
+        return await _end(runner, hold, HoldEnd(rule=step.rule, result="done", reason="person", at=runner.now), asked)
+    if step.waiting == "condition":
+        return [Again(visit_no, step.rule, runner.now)]
+    return [Planned(visit_no, step.rule, Due(at=runner.now), runner.now, pinned=True)]
+
+
+async def _skip(
+    runner: Runner, visit_no: int, step: Step, hold: HoldRow | None, asked: Operation
+) -> list[Event]:
+    if hold is None:
+        due = Due(at=None, verdict="skip", reason="operator")
+        return [Planned(visit_no, step.rule, due, runner.now, pinned=True)]
+    if hold.kind == "wait":
+        end = HoldEnd(rule=step.rule, result="done", reason="person", at=runner.now)
+    else:
+        end = HoldEnd(
+            rule=step.rule, result="skipped", reason="operator", at=runner.now, closing=bool(hold.told)
+        )
+    return await _end(runner, hold, end, asked)
+
+
+async def _end(runner: Runner, hold: HoldRow, end: HoldEnd, asked: Operation) -> list[Event]:
+    runner.add(*await end_holds(runner.locked, hold.visit_no, [end], asked.who))
+    return [HoldEnded(hold.visit_no, end)]
+
+
+async def _suspend(runner: Runner, asked: Operation) -> list[Event]:
+    key = {"key": str(runner.locked.record.id), "now": runner.now, "who": asked.who, "why": asked.why}
+    await runner.locked.tx.execute(_SUSPEND, key)
+    await runner.locked.reload()
+    return []
+
+
+async def _resume(runner: Runner, progress: Progress) -> list[Event]:
+    """What queued goes on, as `catch_up` says; the counts of the loop guard begin anew."""
+    locked = runner.locked
+    if not locked.suspended():
+        raise Refused("not_suspended", "the record is not suspended")
+    await locked.tx.execute(_RESUME, {"id": locked.record.id, "key": str(locked.record.id), "now": runner.now})
+    await locked.reload()
+    return [
+        Again(visit.visit_no, step.rule, runner.now)
+        for visit in progress.visits
+        for step in visit.steps
+        if step.waiting == "suspended"
+    ]
+
+
+_SUSPEND = text("""
+insert into suspension (scope, key, since, by_whom, why) values ('record', :key, :now, :who, :why)
+on conflict (scope, key) do nothing
+""").bindparams(bindparam("now", type_=DateTime(timezone=True)))
+_RESUME = text("""
+with s as (delete from suspension where scope = 'record' and key = :key)
+update record set suspended = null, loop_since = :now where id = :id
+""").bindparams(bindparam("id", type_=BigInteger), bindparam("now", type_=DateTime(timezone=True)))

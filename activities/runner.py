@@ -1,0 +1,244 @@
+"""From step to effect, one way for one step and for many.
+
+The record is locked and its ledger was read after the lock was had, so a key that is not there cannot appear:
+what acts is decided in memory, and what it leaves (keys, rows, journal) is written with one statement. Effects
+that write by themselves do so in a savepoint of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import BigInteger, bindparam, text
+from sqlalchemy.exc import DataError, IntegrityError
+
+from activities.act import Act
+from activities.catalogue import effects
+from activities.effect import Done, Effect, MailIdentity
+from db.facts import LedgerRow
+from db.journal import key, line
+from db.locked import Locked
+from db.records import TooManyMoves, suspend_for_loop
+from db.rows import Ids, Rows, write
+from db.rulebook import Version
+from domain.conditions import Verdict
+from domain.errors import Refused
+from domain.events import Outcome
+from domain.judge import Past, refusal, repeats
+from domain.rule import Rule
+from domain.schedule import catch_up_at
+
+
+class House(NamedTuple):
+    """What an installation sets: how late still counts as on time, the spread of due times in seconds."""
+
+    punctual: timedelta = timedelta(seconds=1)
+    jitter: int = 0
+    mail: MailIdentity = MailIdentity("jalon.localhost", "jalon@jalon.localhost")
+
+
+class Run(NamedTuple):
+    """One act that is due: `turn` and `due` are the step's, UTC."""
+
+    visit_no: int
+    rule: str
+    n: int = 0
+    turn: datetime | None = None
+    due: datetime | None = None
+    released: bool = False
+
+
+class Runner:
+    """The acts of one transaction on one record. `now` is the one clock; call `flush` before the commit.
+
+    `careful` writes every act by itself, so that a row the database refuses fails its own step alone.
+    """
+
+    def __init__(self, locked: Locked, house: House, ids: Ids, now: datetime, *, careful: bool = False) -> None:
+        self.locked, self.house, self.ids, self.now, self.careful = locked, house, ids, now, careful
+        self._rows: list[Rows] = []
+
+    # -- writing -------------------------------------------------------------------------------
+    def add(self, *rows: Rows) -> None:
+        """Have rows written with the next flush."""
+        self._rows += rows
+
+    async def flush(self) -> None:
+        """Write what the acts so far have left."""
+        rows, self._rows = self._rows, []
+        await write(self.locked.tx, rows)
+
+    def on_time(self, due: datetime | None) -> datetime:
+        """The instant an act is booked at: its due time if it is on time, else now."""
+        return due if due is not None and self.now <= due + self.house.punctual else self.now
+
+    def end(
+        self, run: Run, outcome: Outcome, done: Done | None = None, error: str = "",
+        verdict: Verdict | None = None, actor: str = "system",
+    ) -> Outcome:  # fmt: skip
+        """Claim the key with what the act ended as, and say so in the journal."""
+        record_id, found = self.locked.record.id, done or Done()
+        row = LedgerRow(
+            visit_no=run.visit_no, rule=run.rule, n=run.n, outcome=outcome.result, reason=outcome.reason,
+            at=outcome.at, moved_to=outcome.moved_to, results=found.results,
+        )  # fmt: skip
+        self.locked.ledger[run.visit_no, run.rule, run.n] = row
+        detail: dict[str, object] = {"results": found.results} if found.results else {}
+        if error:
+            detail["error"] = error
+        self.add(key(record_id, row, error), *found.rows, self.said(run, outcome, detail, verdict, actor))
+        return outcome
+
+    def said(
+        self, run: Run, outcome: Outcome, detail: Mapping[str, object], verdict: Verdict | None = None,
+        actor: str = "system",
+    ) -> Rows:  # fmt: skip
+        """The line of the journal for an outcome; a step that stays pending says what it waits for."""
+        told = dict(detail)
+        if verdict:
+            told["condition"] = verdict.model_dump(mode="json")
+        if outcome.due:
+            told["due"] = outcome.due
+        pending = outcome.result == "pending"
+        event, reason = ("waits", outcome.waiting) if pending else (outcome.result, outcome.reason)
+        return line(
+            self.locked.record.id, run.visit_no, event, outcome.at,
+            rule=run.rule, n=run.n, reason=reason, actor=actor, detail=told,
+        )  # fmt: skip
+
+    # -- deciding ------------------------------------------------------------------------------
+    def stored(self, run: Run) -> Outcome | None:
+        """What this act ended as before; an act that was done is not done again."""
+        row = self.locked.stored(run.visit_no, run.rule, run.n)
+        if row is None or not row.outcome:
+            return None
+        hold = self.locked.holds.get((run.visit_no, run.rule))
+        if hold and not hold.outcome:
+            return Outcome(result="open", due=hold.due_at, at=row.at)
+        found: dict[str, object] = {"result": row.outcome, "reason": row.reason, "at": row.at}
+        if hold and (run.n or row.outcome == "open"):
+            found = {"result": hold.outcome, "reason": hold.reason, "at": hold.ended_at, "closing": bool(hold.told)}
+        more = {"moved_to": row.moved_to, "changed": row.results.get("changed", [])}
+        return Outcome.model_validate(found | more)
+
+    def passes(self, run: Run) -> bool:
+        """The fence: the visit is the present one, or its leaving marked the rule."""
+        record, visit = self.locked.record, self.locked.visit(run.visit_no)
+        if record.deleted_at or visit is None:
+            return False
+        return visit.visit_no == record.visit_no or run.rule in visit.kept
+
+    async def may_act(self, run: Run, rule: Rule, version: Version) -> tuple[Outcome | None, Verdict | None]:
+        """Everything between the fence and the effect; an outcome if the step does not act."""
+        if self.locked.suspended(run.rule):
+            return Outcome(result="pending", waiting="suspended", due=run.due, at=self.now), None
+        if late := self._catch_up(run, rule):
+            return late, None
+        at, visit = self.on_time(run.due), self.locked.visit(run.visit_no)
+        if rule.repeat != "every_visit" and repeats(rule, await self._past(rule.id), self._pass(run), at):
+            return Outcome(result="skipped", reason="repeat", at=at), None
+        plan = version.plan(visit.stage_id) if visit else []
+        leaving = bool(visit and visit.left_at) and any(
+            s.rule == run.rule and s.on_exit == "run_now" for s in plan
+        )
+        return refusal(rule, self.locked.values(run.visit_no), at, self.locked.zone, leaving=leaving)
+
+    def _catch_up(self, run: Run, rule: Rule) -> Outcome | None:
+        """What `catch_up` makes of a step that is overdue at its release, which is now."""
+        if run.due is None or run.released or self.now <= run.due + self.house.punctual:
+            return None
+        name = f"{self.locked.record.record_type}-{self.locked.record.id}/{run.rule}"
+        at = catch_up_at(rule.schedule.catch_up, run.due, self.now, self.locked.zone, name)
+        if at is None:
+            return Outcome(result="skipped", reason="too_late", at=self.now)
+        return Outcome(result="pending", waiting="spread", due=at, at=self.now) if at > self.now else None
+
+    def _pass(self, run: Run) -> int:
+        visit = self.locked.visit(run.visit_no)
+        return visit.pass_no if visit else 0
+
+    async def _past(self, rule: str) -> list[Past]:
+        """Earlier done or unknown steps of the rule, in this pipeline."""
+        await self.flush()
+        asked = {"id": self.locked.record.id, "pipeline": self.locked.record.pipeline_id, "rule": rule}
+        return [Past(row.visit_no, row.pass_no, row.at) for row in await self.locked.tx.execute(_PAST, asked)]
+
+    # -- acting --------------------------------------------------------------------------------
+    async def apply(self, run: Run, rule: Rule, effect: Effect, verdict: Verdict | None) -> Outcome:
+        """Let the effect act; what cannot be had fails the step."""
+        act = Act(self.locked, run.visit_no, rule, run.n, self.on_time(run.due), self.ids, self.house.mail)
+        try:
+            if effect.executes or self.careful:
+                await self.flush()
+                async with self.locked.tx.begin_nested():
+                    return await self._done(run, act, effect, verdict)
+            return await self._done(run, act, effect, verdict)
+        except TooManyMoves as many:
+            await self._undone()
+            self.add(*await suspend_for_loop(self.locked, self.now, str(many), await self.owner(run.visit_no)))
+            outcome = Outcome(result="pending", waiting="suspended", due=run.due, at=self.now)
+            self.add(self.said(run, outcome, {"error": str(many)}))
+            return outcome
+        except Refused as refused:
+            if effect.executes or self.careful:
+                await self._undone()
+            return await self.fail(run, act.now, refused.reason, refused.message, verdict)
+        except (IntegrityError, DataError) as error:
+            if not self.careful and not effect.executes:
+                raise
+            await self._undone()
+            return await self.fail(run, act.now, "database", str(error.orig)[:300], verdict)
+
+    async def _done(self, run: Run, act: Act, effect: Effect, verdict: Verdict | None) -> Outcome:
+        done = await effect.apply(act)
+        outcome = Outcome(result="done", at=act.now, moved_to=done.moved_to, changed=list(done.changed))
+        self.end(run, outcome, done, verdict=verdict, actor=act.author)
+        if effect.executes or self.careful:
+            await self.flush()
+        return outcome
+
+    async def _undone(self) -> None:
+        """What the effect wrote was undone; so is what it left in memory."""
+        self._rows = []
+        await self.locked.reload()
+
+    async def fail(
+        self, run: Run, at: datetime, reason: str, message: str, verdict: Verdict | None = None
+    ) -> Outcome:
+        """The step failed; the owner of the rule set is told."""
+        outcome = Outcome(result="failed", reason=reason, at=at)
+        self.end(run, outcome, error=message, verdict=verdict)
+        if owner := await self.owner(run.visit_no):
+            self.add(self.notice(run, owner, f"Rule {run.rule!r} of {self.locked.record.title!r} failed: {message}", at))
+        return outcome
+
+    async def owner(self, visit_no: int) -> str:
+        """The owner of the rule set a visit runs on; empty where there is none."""
+        return (await self.locked.rules(visit_no)).owner or self.locked.around.pipeline.owner_id or ""
+
+    def notice(self, run: Run, employee: str, body: str, at: datetime) -> Rows:
+        """A notification of the system itself."""
+        row = {
+            "employee_id": employee, "record_id": self.locked.record.id, "visit_no": run.visit_no,
+            "rule": run.rule, "n": run.n, "sender": "system", "body": body, "at": at,
+        }  # fmt: skip
+        return Rows("notification", [row])
+
+
+def effect_of(version: Version, rule: Rule) -> Effect:
+    """The effect of a rule with its parameters; made once a version."""
+    if rule.id not in version.prepared:
+        version.prepared[rule.id] = effects()[rule.kind].model_validate(rule.params)
+    effect = version.prepared[rule.id]
+    assert isinstance(effect, Effect)  # noqa: S101  # nothing else is put there
+    return effect
+
+
+_PAST = text("""
+select l.visit_no, v.pass_no, l.at
+from ledger l join visit v on v.record_id = l.record_id and v.visit_no = l.visit_no
+where l.record_id = :id and l.rule = :rule and l.n = 0 and l.outcome in ('done', 'unknown')
+  and v.pipeline_id = :pipeline
+""").bindparams(bindparam("id", type_=BigInteger))

@@ -1,0 +1,31 @@
+"""One act of one step: fence, key, decision, effect."""
+
+from __future__ import annotations
+
+from activities.holds import act_of_hold, closing_notice, open_hold
+from activities.runner import Run, Runner, effect_of
+from domain.events import Outcome
+
+
+async def act(runner: Runner, run: Run) -> Outcome:
+    """Do what is due, once: the stored outcome if it was done before, `stale` if the stage was left."""
+    if stored := runner.stored(run):
+        return stored
+    hold = runner.locked.holds.get((run.visit_no, run.rule))
+    if run.n:
+        if hold is None or hold.outcome:
+            return await closing_notice(runner, run, hold)
+        return await act_of_hold(runner, run, hold)
+    if not runner.passes(run):
+        return runner.end(run, Outcome(result="stale", reason="outrun", at=runner.now))
+    version = await runner.locked.rules(run.visit_no)
+    rule = version.rule(run.rule)
+    refused, verdict = await runner.may_act(run, rule, version)
+    if refused and refused.result == "pending":
+        runner.add(runner.said(run, refused, {}, verdict))
+        return refused
+    if refused:
+        return runner.end(run, refused, verdict=verdict)
+    if rule.kind in ("wait", "control"):
+        return await open_hold(runner, run, rule, version.hold(rule.id), verdict)
+    return await runner.apply(run, rule, effect_of(version, rule), verdict)

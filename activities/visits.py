@@ -1,0 +1,145 @@
+"""Opens visits and drives the state machine in one transaction; the journey goes on with what comes back.
+
+`enter_stage` opens every visit the journey has not heard of, and does what is due and touches only the
+database. What sends stays `running` in the state that is handed back: that is how it asks the workflow.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from sqlalchemy import BigInteger, DateTime, bindparam, text
+
+from activities.follow import follow, plan
+from activities.runner import Run, Runner
+from activities.steps import act
+from db.facts import RecordRow, VisitRow, around, lock
+from db.journal import book, line
+from db.locked import Locked
+from db.outbox import face_of
+from domain import events as e
+from domain.events import Command, Ended, Event, Fired, HoldEnd, Left, Opened, Planned
+from domain.journey import ActEnded, Driven
+from domain.progress import Progress
+from domain.schedule import Due
+
+class Drive:
+    """The machine of one record, driven until rest inside a transaction."""
+
+    def __init__(self, runner: Runner, progress: Progress) -> None:
+        self.runner, self.progress = runner, progress
+
+    async def feed(self, *events: Event) -> None:
+        """What happens at one instant, and all it makes due at once."""
+        todo: deque[Command] = deque(self.progress.on(*events))
+        while todo:
+            match todo.popleft():
+                case e.Plan(visit_no, rule):
+                    todo.extend(self.progress.on(await self._planned(visit_no, rule)))
+                case e.Run(visit_no, rule, n):
+                    todo.extend(await self._run(visit_no, rule, n))
+
+    async def _planned(self, visit_no: int, rule: str) -> Planned:
+        step = self.progress.step(visit_no, rule)
+        written = (await self.runner.locked.rules(visit_no)).rule(rule)
+        at = step.turn if step and step.turn else self.runner.now
+        found = await plan(self.runner, written, step) if step else Due(at=at)
+        return Planned(visit_no, rule, found, at)
+
+    async def _run(self, visit_no: int, rule: str, n: int) -> list[Command]:
+        step = self.progress.step(visit_no, rule)
+        if step and step.nature == "send":
+            return []
+        run = Run(
+            visit_no, rule, n, step.turn if step else None, step.due if step else None,
+            step.released if step else False,
+        )  # fmt: skip
+        outcome = await act(self.runner, run)
+        followed = await follow(self.runner, self.progress, outcome.changed)
+        return self.progress.on(Ended(visit_no, rule, n, outcome), *followed)
+
+    async def finish(self) -> None:
+        """Write what is left to write, with what the machine decided by itself."""
+        await self.runner.flush()
+        await book(self.runner.locked.tx, self.runner.locked.record.id, self.progress.unbooked)
+        self.progress.unbooked = []
+
+
+async def enter(runner: Runner, progress: Progress) -> Driven:
+    """Open what is to be opened, run what is due."""
+    locked, record = runner.locked, runner.locked.record
+    drive = Drive(runner, progress)
+    behind = progress.visit_no < record.visit_no
+    if events := await _missed(locked, progress):
+        await drive.feed(*events)
+    if (next_due := progress.next_due) and next_due <= runner.now:
+        await drive.feed(Fired(runner.now))
+    gone = locked.record.deleted_at is not None
+    if gone and not behind:
+        runner.add(line(record.id, record.visit_no, "ignored", runner.now, reason="record_deleted"))
+    await drive.finish()
+    if behind:
+        opened = {"id": record.id, "at": runner.now, "visit_no": progress.visit_no}
+        await locked.tx.execute(_OPENED, opened)
+    face = face_of(locked.record, suspended=locked.suspended())
+    return Driven(progress=progress, face=face, gone=gone)
+
+
+async def replan(runner: Runner, progress: Progress, changed: list[str], after: ActEnded | None) -> Driven:
+    """Facts changed: what is pending follows them."""
+    drive = Drive(runner, progress)
+    events = await follow(runner, progress, changed)
+    if after:
+        events.insert(0, Ended(after.visit_no, after.rule, after.n, after.outcome))
+    await drive.feed(*events)
+    await drive.finish()
+    locked = runner.locked
+    return Driven(progress=progress, face=face_of(locked.record, suspended=locked.suspended()))
+
+
+async def first_to_read(locked_record: RecordRow, progress: Progress) -> int:
+    """The number of the first visit a journey has to look at."""
+    if progress.visit_no:
+        return min((v.visit_no for v in progress.visits), default=progress.visit_no)
+    return max(locked_record.journey_visit, 1)
+
+
+async def _missed(locked: Locked, progress: Progress) -> list[Event]:
+    """How known visits were left, and the visits that were not heard of, in order."""
+    events: list[Event] = []
+    for visit in locked.visits:
+        left = _left(locked, progress, visit)
+        if visit.visit_no <= progress.visit_no:
+            if left and any(v.visit_no == visit.visit_no and not v.left for v in progress.visits):
+                events.append(left)
+            continue
+        steps = (await locked.rules(visit.visit_no)).plan(visit.stage_id)
+        events.append(Opened(visit.visit_no, visit.stage_id, steps, visit.entered_at, left))
+    return events
+
+
+def _left(locked: Locked, progress: Progress, visit: VisitRow) -> Left | None:
+    if visit.left_at is None:
+        return None
+    holds = [
+        HoldEnd.model_validate(
+            {"rule": row.rule, "result": row.outcome, "reason": row.reason, "at": row.ended_at, "closing": bool(row.told)}
+        )
+        for row in locked.holds.values()
+        if row.visit_no == visit.visit_no and row.outcome and row.ended_at and _open(progress, row.visit_no, row.rule)
+    ]
+    return Left(visit.visit_no, visit.left_at, visit.left_reason or "left_stage", visit.kept, holds, visit.left_by)
+
+
+def _open(progress: Progress, visit_no: int, rule: str) -> bool:
+    """Whether the machine has not heard of the end of a hold yet."""
+    step = progress.step(visit_no, rule)
+    return step is None or not step.over
+
+
+_OPENED = text("""
+with v as (
+  update visit set opened_at = :at where record_id = :id and visit_no <= :visit_no and opened_at is null
+)
+update record set journey_visit = :visit_no where id = :id and journey_visit < :visit_no
+""").bindparams(bindparam("id", type_=BigInteger), bindparam("at", type_=DateTime(timezone=True)))

@@ -1,0 +1,264 @@
+"""What a worker offers to journeys: the activities, one object a process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.exc import DataError, IntegrityError
+from temporalio import activity
+
+from activities import client, operators, visits
+from activities.catalogue import HOLDS, effects, nature
+from activities.effect import MailIdentity
+from activities.follow import plan
+from activities.providers.mail import Mail
+from activities.runner import House, Run, Runner
+from activities.sending import Sender
+from activities.steps import act
+from db.doorbell import Doorbell
+from db.engine import Database, Transaction
+from db.facts import around, lock
+from db.fail_points import fail_point
+from db.journal import book, line
+from db.locked import Locked
+from db.records import By, move
+from db.rows import Ids, Rows, write
+from db.rulebook import Rulebook
+from db.settings import Settings
+from domain.errors import Refused
+from domain.events import Outcome
+from domain.journey import (
+    Book,
+    Driven,
+    EnterStage,
+    Moved,
+    MoveRecord,
+    Operate,
+    PlannedStep,
+    PlannedSteps,
+    RecordActivity,
+    Replan,
+    RuleRun,
+    ScheduleSteps,
+)
+from domain.progress import Progress
+from domain.schedule import Due
+
+BEAT_EVERY = 3.0
+
+
+def now() -> datetime:
+    """The one clock: when this attempt was scheduled, which is virtual where time is."""
+    return activity.info().current_attempt_scheduled_time
+
+
+class Activities:
+    """The activities of one worker process."""
+
+    def __init__(self, database: Database, doorbell: Doorbell, mail: Mail, settings: Settings) -> None:
+        self.database, self.doorbell = database, doorbell
+        self.book, self.ids = Rulebook(nature), Ids()
+        self.house = House(
+            punctual=timedelta(seconds=settings.punctual_seconds),
+            jitter=settings.jitter_seconds,
+            mail=MailIdentity(settings.mail_domain, settings.mail_from),
+        )
+        self.sender = Sender(database, self.book, self.ids, self.house, mail)
+
+    def database_queue(self) -> list[Callable[..., Any]]:
+        """What touches nothing but the database."""
+        kinds = [k for k, effect in effects().items() if effect.nature != "send"]
+        named = [self._named(kind) for kind in (*kinds, *HOLDS)]
+        return [
+            self.enter_stage, self.replan, self.operate, self.schedule_steps, self.write_down,
+            self.record_client_activity, self.move_record, *named,
+        ]  # fmt: skip
+
+    def io_queue(self) -> list[Callable[..., Any]]:
+        """What talks to other systems and may be slow."""
+        return [self._sending(kind) for kind, effect in effects().items() if effect.nature == "send"]
+
+    # -- driving -------------------------------------------------------------------------------
+    @activity.defn
+    async def enter_stage(self, asked: EnterStage) -> Driven:
+        async def enter(runner: Runner) -> Driven:
+            return await visits.enter(runner, asked.progress.model_copy(deep=True))
+
+        fail_point("enter_stage.before")
+        driven = await self._on_record(asked.record_id, asked.progress, now(), enter)
+        fail_point("enter_stage.committed")
+        return driven
+
+    @activity.defn
+    async def replan(self, asked: Replan) -> Driven:
+        async def replan(runner: Runner) -> Driven:
+            progress = asked.progress.model_copy(deep=True)
+            return await visits.replan(runner, progress, asked.fields, asked.after)
+
+        return await self._on_record(asked.record_id, asked.progress, asked.at, replan)
+
+    @activity.defn
+    async def operate(self, asked: Operate) -> Driven:
+        async def operate(runner: Runner) -> Driven:
+            progress = asked.progress.model_copy(deep=True)
+            return await operators.operate(runner, progress, asked.verb, asked.operation)
+
+        return await self._on_record(asked.record_id, asked.progress, now(), operate)
+
+    async def _on_record(
+        self, record_id: int, progress: Progress, at: datetime, work: Callable[[Runner], Awaitable[Driven]]
+    ) -> Driven:
+        """One transaction; if the database refuses a row, once more with every act by itself."""
+        for careful in (False, True):
+            try:
+                async with self.database.transaction() as tx:
+                    locked = await self._locked(tx, record_id, progress)
+                    if locked is None:
+                        await write(tx, [line(record_id, 0, "ignored", at, reason="no_record")])
+                        return Driven(progress=Progress(), gone=True)
+                    return await work(Runner(locked, self.house, self.ids, at, careful=careful))
+            except (IntegrityError, DataError):
+                if careful:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _locked(self, tx: Transaction, record_id: int, progress: Progress) -> Locked | None:
+        record = await lock(tx, record_id)
+        if record is None:
+            return None
+        since = min(await visits.first_to_read(record, progress), record.visit_no)
+        return Locked(tx, self.book, record, await around(tx, record, since))
+
+    # -- single acts ---------------------------------------------------------------------------
+    def _named(self, kind: str) -> Callable[..., Any]:
+        @activity.defn(name=kind)
+        async def run(asked: RuleRun) -> Outcome:
+            fail_point("act.before")
+            outcome = await self._act(asked, now())
+            fail_point("act.committed")
+            return outcome
+
+        return run
+
+    async def _act(self, asked: RuleRun, at: datetime) -> Outcome:
+        run = Run(asked.visit_no, asked.rule, asked.n, asked.turn, asked.due, asked.released)
+        for careful in (False, True):
+            try:
+                async with self.database.transaction() as tx:
+                    locked = await Locked.take(tx, self.book, asked.record_id, asked.visit_no)
+                    if locked is None or locked.visit(asked.visit_no) is None:
+                        await write(tx, [line(asked.record_id, asked.visit_no, "ignored", at, rule=asked.rule)])
+                        return Outcome(result="stale", reason="outrun", at=at)
+                    runner = Runner(locked, self.house, self.ids, at, careful=careful)
+                    outcome = await act(runner, run)
+                    outcome.next = await self._next(runner, run, outcome)
+                    await runner.flush()
+                    await book(tx, asked.record_id, asked.decisions)
+                    return outcome
+            except (IntegrityError, DataError):
+                if careful:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _next(self, runner: Runner, run: Run, outcome: Outcome) -> Due | None:
+        """The due time of the rule below, where it follows from facts."""
+        visit = runner.locked.visit(run.visit_no)
+        if outcome.result == "pending" or visit is None:
+            return None
+        version = await runner.locked.rules(run.visit_no)
+        steps = version.plan(visit.stage_id)
+        i = next((i for i, s in enumerate(steps) if s.rule == run.rule), len(steps))
+        if i + 1 >= len(steps) or steps[i + 1].first or steps[i + 1].delay is not None:
+            return None
+        below = steps[i + 1]
+        below.turn = outcome.at
+        return await plan(runner, version.rule(below.rule), below)
+
+    def _sending(self, kind: str) -> Callable[..., Any]:
+        @activity.defn(name=kind)
+        async def send(asked: RuleRun) -> Outcome:
+            beats = asyncio.create_task(_beat())
+            try:
+                return await self.sender.send(asked, now())
+            finally:
+                beats.cancel()
+
+        return send
+
+    # -- the rest ------------------------------------------------------------------------------
+    @activity.defn
+    async def schedule_steps(self, asked: ScheduleSteps) -> PlannedSteps:
+        at = now()
+        async with self.database.transaction() as tx:
+            since = min(turn.visit_no for turn in asked.turns)
+            locked = await Locked.take(tx, self.book, asked.record_id, since)
+            if locked is None:
+                return PlannedSteps()
+            runner = Runner(locked, self.house, self.ids, at)
+            found = []
+            for turn in asked.turns:
+                rule = (await locked.rules(turn.visit_no)).rule(turn.rule)
+                step = next(s for s in (await locked.rules(turn.visit_no)).plan(_stage(locked, turn.visit_no)) if s.rule == turn.rule)
+                step.turn = turn.turn
+                due = await plan(runner, rule, step)
+                found.append(PlannedStep(visit_no=turn.visit_no, rule=turn.rule, due=due, at=turn.turn))
+            return PlannedSteps(steps=found)
+
+    @activity.defn(name="book")
+    async def write_down(self, asked: Book) -> None:
+        async with self.database.transaction() as tx:
+            await book(tx, asked.record_id, asked.decisions)
+
+    @activity.defn
+    async def record_client_activity(self, asked: RecordActivity) -> None:
+        at, told = now(), asked.activity
+        heard = client.Heard(told.id, told.type, told.at or at, record=asked.record_id, source=told.source)
+        try:
+            async with self.database.transaction() as tx:
+                answer = await client.record_activity(tx, self.book, self.ids, self.house, heard, at)
+        except Refused:  # the record is gone: a no-op with a line in the journal
+            async with self.database.transaction() as tx:
+                await write(tx, [line(asked.record_id, 0, "ignored", at, reason="no_record")])
+            return
+        self.doorbell.ring(*answer.bells)
+
+    @activity.defn
+    async def move_record(self, asked: MoveRecord) -> Moved:
+        at, bell = now(), None
+        async with self.database.transaction() as tx:
+            locked = await Locked.take(tx, self.book, asked.record_id)
+            if locked is None or locked.record.deleted_at:
+                await write(tx, [line(asked.record_id, 0, "ignored", at, reason="no_record", actor=asked.move.by)])
+                return Moved(refused="gone")
+            request = {"key": f"move/{asked.record_id}/{asked.move.id}", "body_hash": "", "status": 200, "at": at}
+            try:
+                async with tx.begin_nested():
+                    await write(tx, [Rows("request", [request])])
+                    bell = await move(locked, asked.move.stage, By(asked.move.by, at))
+            except IntegrityError:
+                pass  # an earlier attempt of this activity moved it
+            except Refused as refused:
+                detail = {"why": refused.message, "stage": asked.move.stage}
+                await write(tx, [line(asked.record_id, locked.record.visit_no, "not_moved", at,
+                                      reason=refused.reason, actor=asked.move.by, detail=detail)])
+                return Moved(visit_no=locked.record.visit_no, refused=refused.reason)
+            visit_no = locked.record.visit_no
+        self.doorbell.ring(bell)
+        return Moved(visit_no=visit_no)
+
+
+def _stage(locked: Locked, visit_no: int) -> str:
+    visit = locked.visit(visit_no)
+    return visit.stage_id if visit else ""
+
+
+async def _beat() -> None:
+    """Show that the worker lives, so that its death is noticed before the send's time is out."""
+    while True:
+        activity.heartbeat()
+        await asyncio.sleep(BEAT_EVERY)
+
+

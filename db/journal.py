@@ -1,0 +1,120 @@
+"""The journal and the ledger: what was decided, and what every act ended as."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from pydantic import JsonValue
+from pydantic_core import to_json
+from sqlalchemy import BigInteger, bindparam, text
+
+from db.engine import Transaction
+from db.facts import LedgerRow
+from db.locked import Locked
+from db.rows import Rows
+from domain.events import Decision, HoldEnd
+
+SYSTEM = "system"
+
+
+def line(
+    record_id: int,
+    visit_no: int,
+    event: str,
+    at: datetime,
+    *,
+    rule: str = "",
+    n: int = 0,
+    reason: str = "",
+    actor: str = SYSTEM,
+    detail: Mapping[str, object] | None = None,
+) -> Rows:
+    """One line of the journal. `event` of a rule's outcome is the outcome."""
+    row = {
+        "record_id": record_id,
+        "visit_no": visit_no,
+        "rule": rule,
+        "n": n,
+        "event": event,
+        "reason": reason,
+        "at": at,
+        "actor": actor,
+        "detail": dict(detail or {}),
+    }
+    return Rows("journal", [row])
+
+
+def key(record_id: int, row: LedgerRow, error: str = "") -> Rows:
+    """The row of the ledger that claims the key of an act."""
+    return Rows("ledger", [row.model_dump() | {"record_id": record_id, "error": error}])
+
+
+_BOOK = text("""
+with d as (
+  select * from jsonb_to_recordset(cast(:decisions as jsonb))
+    as d(visit_no int, rule text, result text, reason text, at timestamptz)
+), l as (
+  insert into ledger (record_id, visit_no, rule, n, outcome, reason, at)
+  select :id, visit_no, rule, 0, result, reason, at from d
+  on conflict (record_id, visit_no, rule, n) do nothing
+  returning visit_no, rule
+)
+insert into journal (record_id, visit_no, rule, event, reason, at, actor)
+select :id, d.visit_no, d.rule, d.result, d.reason, d.at, 'system' from d join l using (visit_no, rule)
+""").bindparams(bindparam("id", type_=BigInteger))
+
+
+async def book(tx: Transaction, record_id: int, decisions: Sequence[Decision]) -> None:
+    """Write down what was decided without an effect; what has an outcome keeps it."""
+    if decisions:
+        await tx.execute(_BOOK, {"id": record_id, "decisions": to_json(list(decisions)).decode()})
+
+
+_END_HOLDS = text("""
+with e as (
+  select * from jsonb_to_recordset(cast(:ends as jsonb))
+    as e(rule text, result text, reason text, at timestamptz, state text, results jsonb)
+), h as (
+  update hold set outcome = e.result, reason = e.reason, ended_at = e.at, ended_by = :by, state = e.state,
+    due_at = null
+  from e where hold.record_id = :id and hold.visit_no = :visit_no and hold.rule = e.rule and hold.outcome = ''
+)
+update ledger set outcome = e.result, reason = e.reason, at = e.at, results = e.results
+from e where ledger.record_id = :id and ledger.visit_no = :visit_no and ledger.rule = e.rule and ledger.n = 0
+""").bindparams(bindparam("id", type_=BigInteger))
+
+
+async def end_holds(locked: Locked, visit_no: int, ends: Sequence[HoldEnd], by: str) -> list[Rows]:
+    """End open holds of a visit; answers the lines of the journal, which the caller writes with its own.
+
+    `by` is who or what ended them: an employee, the client's activity, `time`, `rule:<id>`.
+    """
+    told = []
+    for end in ends:
+        row = locked.holds[visit_no, end.rule]
+        state, results = _how(row.kind, row.late_since, end, by)
+        told.append(end.model_dump() | {"state": state, "results": results})
+        row.outcome, row.reason, row.ended_at, row.state, row.due_at = end.result, end.reason, end.at, state, None
+        stored = locked.ledger[visit_no, end.rule, 0]
+        stored.outcome, stored.reason, stored.at, stored.results = end.result, end.reason, end.at, results
+    if not told:
+        return []
+    asked = {"id": locked.record.id, "visit_no": visit_no, "by": by, "ends": to_json(told).decode()}
+    await locked.tx.execute(_END_HOLDS, asked)
+    return [
+        line(
+            locked.record.id, visit_no, e.result, e.at, rule=e.rule, reason=e.reason, actor=by,
+            detail={"hold": locked.holds[visit_no, e.rule].state},
+        )
+        for e in ends
+    ]  # fmt: skip
+
+
+def _how(kind: str, late_since: datetime | None, end: HoldEnd, by: str) -> tuple[str, dict[str, JsonValue]]:
+    """The state a hold ends in, and the results later rules may quote."""
+    if kind == "wait":
+        return "ended", {"ended": end.reason or end.result, "by": by, "at": end.at.isoformat()}
+    state = end.reason if end.result == "done" and end.reason in ("resolved", "resolved_late") else "given_up"
+    late = int((end.at - late_since).total_seconds() // 60) if late_since and end.at > late_since else 0
+    return state, {"state": state, "late_by": late}

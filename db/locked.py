@@ -1,0 +1,238 @@
+"""A record under its lock: what is known of it, as typed values and as facts of schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
+from functools import lru_cache
+
+from pydantic import JsonValue
+from pydantic_core import from_json, to_json
+from sqlalchemy import select
+from sqlmodel import col
+
+from db.engine import Transaction
+from db.facts import HoldRow, LedgerRow, RecordRow, Surroundings, VisitRow, around, lock
+from db.rulebook import Rulebook, Version
+from db.tables import Absence
+from db.tables import Calendar as StoredCalendar
+from domain.calendar import Calendar
+from domain.fields import Field, Registry, WrongType, parse, standard
+from domain.hold import Hold
+from domain.holds.control import Control
+from domain.holds.wait import MoveTo, Wait
+from domain.schedule import Schedule, ScheduleFacts
+
+
+class Locked:
+    """A record whose row is locked until the transaction ends.
+
+    What acts in the transaction keeps it up to date, so that nothing is read twice.
+    """
+
+    def __init__(self, tx: Transaction, book: Rulebook, record: RecordRow, surroundings: Surroundings) -> None:
+        self.tx, self.book = tx, book
+        self._hold_still(record, surroundings)
+
+    def _hold_still(self, record: RecordRow, surroundings: Surroundings) -> None:
+        self.record, self.around = record, surroundings
+        self._visits = {visit.visit_no: visit for visit in surroundings.visits}
+        self.ledger = {(row.visit_no, row.rule, row.n): row for row in surroundings.ledger}
+        self.holds = {(row.visit_no, row.rule): row for row in surroundings.holds}
+        self._calendar: Calendar | None = None
+        self._calendar_read = False
+
+    @classmethod
+    async def take(cls, tx: Transaction, book: Rulebook, record_id: int, since: int | None = None) -> Locked | None:
+        """Lock the record and read what surrounds it, with its visits from `since` (the present one) on."""
+        record = await lock(tx, record_id)
+        if record is None:
+            return None
+        first = record.visit_no if since is None else min(since, record.visit_no)
+        return cls(tx, book, record, await around(tx, record, first))
+
+    async def reload(self) -> None:
+        """Read everything again, after a savepoint was rolled back."""
+        first = min(self._visits, default=self.record.visit_no)
+        record = await lock(self.tx, self.record.id)
+        if record is None:
+            raise LookupError(f"record {self.record.id} is gone under its lock")
+        self._hold_still(record, await around(self.tx, record, first))
+
+    # -- visits --------------------------------------------------------------------------------
+    @property
+    def visits(self) -> list[VisitRow]:
+        return [self._visits[visit_no] for visit_no in sorted(self._visits)]
+
+    def visit(self, visit_no: int) -> VisitRow | None:
+        """The visit of that number, if it is among those that were read."""
+        return self._visits.get(visit_no)
+
+    def entered(self, visit: VisitRow) -> None:
+        """The record is in a new visit."""
+        self._visits[visit.visit_no] = visit
+
+    async def rules(self, visit_no: int) -> Version:
+        """The version of the rules that a visit runs on."""
+        visit = self._visits[visit_no]
+        return await self.book.version(self.tx, visit.pipeline_id, visit.rules_number)
+
+    def ended(self, visit_no: int) -> set[str]:
+        """The rules of a visit that have an outcome."""
+        return {
+            row.rule
+            for row in self.ledger.values()
+            if row.visit_no == visit_no and row.n == 0 and row.outcome not in ("", "open")
+        }
+
+    def stored(self, visit_no: int, rule: str, n: int) -> LedgerRow | None:
+        return self.ledger.get((visit_no, rule, n))
+
+    def open_holds(self, visit_no: int) -> list[HoldRow]:
+        return [row for row in self.holds.values() if row.visit_no == visit_no and not row.outcome]
+
+    async def hold(self, row: HoldRow) -> Hold:
+        """The open hold as the domain knows it."""
+        params = (await self.rules(row.visit_no)).hold(row.rule)
+        return Hold(
+            rule=row.rule,
+            kind="wait" if row.kind == "wait" else "control",
+            since=row.opened_at,
+            due=row.due_at,
+            late=row.state == "late",
+            told=bool(row.told),
+            conditional=isinstance(params, Control) and params.until is not None,
+            moves=isinstance(params, Wait) and isinstance(params.on_timeout, MoveTo),
+            pinned=row.pinned,
+        )
+
+    def meaning(self, stage: str) -> str:
+        """`process`, `success` or `failure`; a stage that is gone was *process*."""
+        return next((s.meaning for s in self.around.stages if s.id == stage), "process")
+
+    def has_stage(self, stage: str) -> bool:
+        return any(s.id == stage and s.retired_at is None for s in self.around.stages)
+
+    def suspended(self, rule: str = "") -> bool:
+        """Whether a cover lies on the record, or on one rule of its pipeline."""
+        key = f"{self.record.pipeline_id}/{rule}"
+        return bool(self.record.suspended) or any(
+            s.scope != "rule" or s.key == key for s in self.around.suspensions
+        )
+
+    # -- values --------------------------------------------------------------------------------
+    @property
+    def registry(self) -> Registry:
+        return registry(self.record.record_type, to_json(self.around.pipeline.fields))
+
+    @property
+    def zone(self) -> str:
+        """The responsible's zone, else the pipeline's, else the company's."""
+        responsible = self.around.responsible
+        return (responsible and responsible.zone) or self.around.pipeline.zone or self.around.company_zone
+
+    def values(self, visit_no: int) -> Values:
+        """Typed values by full reference, with the results of earlier rules of the visit."""
+        return Values(self, visit_no)
+
+    async def schedule_facts(self, schedule: Schedule, jitter: int = 0) -> ScheduleFacts:
+        """What a due time of that schedule is computed from."""
+        value = None if schedule.basis == "now" else self.values(0).get(schedule.basis)
+        return ScheduleFacts(
+            zone=self.zone,
+            calendar=await self.calendar() if schedule.working_time else None,
+            value=value if isinstance(value, date) else None,
+            absences=await self._absences() if schedule.on_duty else [],
+            jitter=jitter,
+        )
+
+    async def calendar(self) -> Calendar | None:
+        """The responsible's calendar, else the pipeline's, else the company's."""
+        if not self._calendar_read:
+            responsible, pipeline = self.around.responsible, self.around.pipeline
+            named = (responsible and responsible.calendar_id) or pipeline.calendar_id
+            named = named or self.around.company_calendar
+            if named:
+                asked = select(col(StoredCalendar.definition)).where(col(StoredCalendar.id) == named)
+                found = (await self.tx.execute(asked)).scalar_one_or_none()
+                self._calendar = None if found is None else Calendar.model_validate(found)
+            self._calendar_read = True
+        return self._calendar
+
+    async def _absences(self) -> list[tuple[datetime, datetime]]:
+        asked = select(col(Absence.starts_at), col(Absence.ends_at)).where(
+            col(Absence.employee_id) == self.record.responsible_id
+        )
+        return [(row.starts_at, row.ends_at) for row in await self.tx.execute(asked)]
+
+
+class Values(Mapping[str, object]):
+    """The typed values of a record, its people and the results of a visit; read when they are asked for."""
+
+    def __init__(self, locked: Locked, visit_no: int) -> None:
+        self._locked, self._visit_no = locked, visit_no
+
+    def __getitem__(self, reference: str) -> object:
+        section, _, name = reference.partition(".")
+        if section == "steps":
+            rule, _, result = name.partition(".")
+            row = self._locked.stored(self._visit_no, rule, 0)
+            return row.results.get(result) if row else None
+        return _typed(self._locked.registry, reference, self._raw(section, name))
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._locked.registry.references()
+        for visit_no, rule, n in self._locked.ledger:
+            if visit_no == self._visit_no and n == 0:
+                results = self._locked.ledger[visit_no, rule, n].results
+                yield from (f"steps.{rule}.{name}" for name in results)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _raw(self, section: str, name: str) -> object:
+        record, near = self._locked.record, self._locked.around
+        match section:
+            case "record":
+                if name in _RECORD:
+                    return getattr(record, _RECORD[name])
+                return record.fields.get(name)
+            case "contact" if near.contact:
+                return _of_client(near.contact, name, near.contact.fields)
+            case "company" if near.company:
+                return _of_client(near.company, name, near.company.fields)
+            case "responsible" if near.responsible:
+                return getattr(near.responsible, name, None)
+        return None
+
+
+_RECORD = {
+    "title": "title", "amount": "amount", "currency": "currency", "source": "source",
+    "responsible": "responsible_id", "stage": "stage_id", "pipeline": "pipeline_id",
+    "created_at": "created_at", "entered_at": "entered_at",
+}  # fmt: skip
+"""Standard fields of a record and the columns they are kept in; every other field is a custom one."""
+_CLIENT = {"email": "emails", "phone": "phones"}
+
+
+def _of_client(row: object, name: str, fields: Mapping[str, JsonValue]) -> object:
+    return getattr(row, _CLIENT.get(name, name), None) if name not in fields else fields[name]
+
+
+def _typed(known: Registry, reference: str, raw: object) -> object:
+    """A value that no longer fits its field (the type was changed) counts as empty."""
+    section, _, name = reference.partition(".")
+    field = getattr(known, section, {}).get(name)
+    if field is None:
+        return None
+    try:
+        return parse(field, raw)
+    except WrongType:
+        return None
+
+
+@lru_cache(maxsize=256)
+def registry(record_type: str, custom: bytes) -> Registry:
+    """The standard fields of a record type and the custom fields (JSON) of a pipeline."""
+    fields = [Field.model_validate(field) for field in from_json(custom)]
+    return standard("lead" if record_type == "lead" else "deal").with_custom(fields)

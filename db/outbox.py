@@ -1,0 +1,142 @@
+"""What journeys have still to hear: written by the transaction that changed something, rung after it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Literal, NamedTuple
+from uuid import UUID, uuid4
+
+from pydantic import BaseModel, JsonValue
+from sqlalchemy import text
+
+from db.engine import Transaction
+from db.facts import RecordRow
+from db.rows import Rows
+from domain.journey import ClientActivity, Entered, Face, FactsChanged
+
+CHANNEL = "jalon_outbox"
+Kind = Literal["entered", "client_activity", "facts_changed"]
+SIGNALS: dict[str, type[BaseModel]] = {
+    "entered": Entered,
+    "client_activity": ClientActivity,
+    "facts_changed": FactsChanged,
+}
+
+
+class Bell(NamedTuple):
+    """Something a journey has to hear. `payload` is the signal, without its id, which is the bell's own.
+
+    `visit_no` and `face` are what a journey starts with if there is none.
+    """
+
+    id: UUID
+    record_id: int
+    kind: str
+    payload: dict[str, JsonValue]
+    visit_no: int
+    face: Face
+
+    @classmethod
+    def of(cls, record: RecordRow, kind: Kind, payload: dict[str, JsonValue]) -> Bell:
+        return cls(uuid4(), record.id, kind, payload, record.visit_no, face_of(record))
+
+    @classmethod
+    def entered(cls, record: RecordRow) -> Bell:
+        """The record is in a new visit."""
+        return cls.of(record, "entered", {"visit_no": record.visit_no})
+
+    def signal(self) -> BaseModel:
+        """What the journey is told."""
+        return SIGNALS[self.kind].model_validate({"id": str(self.id)} | self.payload)
+
+
+def face_of(record: RecordRow, *, suspended: bool = False) -> Face:
+    """What administrators see of the record."""
+    return Face(
+        record_type=record.record_type,
+        pipeline=record.pipeline_id,
+        stage=record.stage_id,
+        responsible=record.responsible_id or "",
+        suspended=suspended or bool(record.suspended),
+    )
+
+
+def bell_rows(bell: Bell, at: datetime, *, delivered: bool = False) -> Rows:
+    """The row that keeps a bell until it is rung. `delivered`: the journey hears by other means."""
+    own = {"id": bell.id, "record_id": bell.record_id, "kind": bell.kind, "payload": bell.payload}
+    return Rows("outbox", [own | {"created_at": at, "delivered_at": at if delivered else None}])
+
+
+_LEFT_OVER = text("""
+select o.id, o.record_id, o.kind, o.payload, r.visit_no, r.record_type, r.pipeline_id, r.stage_id,
+  r.responsible_id, r.suspended
+from outbox o join record r on r.id = o.record_id
+where o.delivered_at is null and (
+  cast(:older_than as interval) is null and o.attempts = 0
+  or o.created_at <= now()
+    - greatest(cast(:older_than as interval), interval '1 second' * (power(2, o.attempts) - 1))
+)
+order by o.created_at
+limit 100
+for update of o skip locked
+""")
+_RUNG = text("update outbox set delivered_at = now() where id = any(cast(:ids as uuid[]))")
+_FAILED = text("update outbox set attempts = attempts + 1 where id = any(cast(:ids as uuid[]))")
+
+
+async def left_over(tx: Transaction, older_than: timedelta | None = None) -> list[Bell]:
+    """Bells nobody has rung, the oldest first, locked; those another relay has in hand are passed over.
+
+    `older_than` leaves younger ones to whoever wrote them. A bell that failed comes again when it is about a
+    second old, then 3, 7, 15 …: it is never given up.
+    """
+    rows = await tx.execute(_LEFT_OVER, {"older_than": older_than})
+    return [
+        Bell(
+            row.id, row.record_id, row.kind, row.payload, row.visit_no,
+            Face(
+                record_type=row.record_type, pipeline=row.pipeline_id, stage=row.stage_id,
+                responsible=row.responsible_id or "", suspended=bool(row.suspended),
+            ),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+async def mark_rung(tx: Transaction, ids: Collection[UUID]) -> None:
+    await tx.execute(_RUNG, {"ids": [str(i) for i in ids]})
+
+
+async def mark_failed(tx: Transaction, ids: Collection[UUID]) -> None:
+    await tx.execute(_FAILED, {"ids": [str(i) for i in ids]})
+
+
+_BEHIND = text("""
+select r.id, r.record_type, r.visit_no, r.pipeline_id, r.stage_id, r.responsible_id, r.suspended from record r
+where r.journey_visit < r.visit_no and r.entered_at < :before
+  and not exists (select 1 from outbox o where o.record_id = r.id and o.delivered_at is null)
+limit 200
+""")
+
+
+async def behind(tx: Transaction, before: datetime) -> list[Bell]:
+    """Bells for records whose journey has not opened the visit they have been in since `before`."""
+    return [
+        Bell(
+            uuid4(), row.id, "entered", {"visit_no": row.visit_no}, row.visit_no,
+            Face(
+                record_type=row.record_type, pipeline=row.pipeline_id, stage=row.stage_id,
+                responsible=row.responsible_id or "", suspended=bool(row.suspended),
+            ),
+        )
+        for row in await tx.execute(_BEHIND, {"before": before})
+    ]  # fmt: skip
+
+
+def notify() -> str:
+    """The statement by which a writer that rings no bells itself wakes a relay at its commit."""
+    return f"notify {CHANNEL}"
+
+
+Bells = Sequence[Bell]

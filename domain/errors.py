@@ -1,0 +1,29 @@
+"""Why something cannot be had. Each carries the name that history shows and the status an API answers."""
+
+from __future__ import annotations
+
+
+class Refused(Exception):
+    """It cannot be done, now or ever: nothing was changed.
+
+    `reason` is a name for programs and the reason of a failed step (`wrong_stage`), `message` says it in plain
+    words, `status` is what an HTTP call answers.
+    """
+
+    def __init__(self, reason: str, message: str, status: int = 422) -> None:
+        super().__init__(message)
+        self.reason, self.message, self.status = reason, message, status
+
+
+class Stale(Refused):
+    """Somebody else changed the record since it was read."""
+
+    def __init__(self, expected: int, present: int) -> None:
+        super().__init__("stale_version", f"the record is at version {present}, not {expected}", 409)
+
+
+class Gone(Refused):
+    """The record was deleted, or there never was one."""
+
+    def __init__(self, record_id: int) -> None:
+        super().__init__("gone", f"there is no record {record_id}", 404)
