@@ -21,12 +21,16 @@ USAGE = """usage: python3 dev.py VERB [ARGUMENTS]
 
   test [ARGS]     all tests that must pass; arguments go to pytest
   check           ruff, mypy, import-linter
+  up              the whole system on this machine, until Ctrl-C
+  bench [ARGS]    what the product costs beside bare Temporal
   traces FILE …   real journeys through the engine and the reference model
   lock            write the lock files again, with the newest versions that pyproject.toml allows"""
 
 COMMANDS = {
     "test": ["pytest"],
     "traces": ["tests.traces"],
+    "up": ["cli", "up"],
+    "bench": ["tests.bench"],
 }
 CHECKS = (
     ["ruff", "check", "--quiet", "."],

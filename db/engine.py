@@ -99,6 +99,7 @@ def open_engine(url: str, limits: Mapping[str, str], pool_size: int) -> AsyncEng
             "server_settings": {"application_name": "jalon", "timezone": "UTC", **limits},
             "prepared_statement_cache_size": 500,
         },
+        hide_parameters=True,  # what rows say belongs neither in logs nor in Temporal
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=8,

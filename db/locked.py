@@ -39,8 +39,7 @@ class Locked:
         self._visits = {visit.visit_no: visit for visit in surroundings.visits}
         self.ledger = {(row.visit_no, row.rule, row.n): row for row in surroundings.ledger}
         self.holds = {(row.visit_no, row.rule): row for row in surroundings.holds}
-        self._calendar: Calendar | None = None
-        self._calendar_read = False
+        self._calendars: dict[str, Calendar] = {}
 
     @classmethod
     async def take(cls, tx: Transaction, book: Rulebook, record_id: int, since: int | None = None) -> Locked | None:
@@ -148,16 +147,15 @@ class Locked:
 
     async def calendar(self) -> Calendar | None:
         """The responsible's calendar, else the pipeline's, else the company's."""
-        if not self._calendar_read:
-            responsible, pipeline = self.around.responsible, self.around.pipeline
-            named = (responsible and responsible.calendar_id) or pipeline.calendar_id
-            named = named or self.around.company_calendar
-            if named:
-                asked = select(col(StoredCalendar.definition)).where(col(StoredCalendar.id) == named)
-                found = (await self.tx.execute(asked)).scalar_one_or_none()
-                self._calendar = None if found is None else Calendar.model_validate(found)
-            self._calendar_read = True
-        return self._calendar
+        responsible, pipeline = self.around.responsible, self.around.pipeline
+        named = (responsible and responsible.calendar_id) or pipeline.calendar_id
+        named = named or self.around.company_calendar
+        if named and named not in self._calendars:
+            asked = select(col(StoredCalendar.definition)).where(col(StoredCalendar.id) == named)
+            found = (await self.tx.execute(asked)).scalar_one_or_none()
+            if found is not None:
+                self._calendars[named] = Calendar.model_validate(found)
+        return self._calendars.get(named) if named else None
 
     async def _absences(self) -> list[tuple[datetime, datetime]]:
         asked = select(col(Absence.starts_at), col(Absence.ends_at)).where(

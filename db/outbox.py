@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 from pydantic import BaseModel, JsonValue
 from sqlalchemy import text
@@ -16,6 +16,7 @@ from db.rows import Rows
 from domain.journey import ClientActivity, Entered, Face, FactsChanged
 
 CHANNEL = "jalon_outbox"
+_BEHIND_BELLS = UUID("7f5d2a54-6f0e-4a0b-9b8e-3a6f1d0c8e11")
 Kind = Literal["entered", "client_activity", "facts_changed"]
 SIGNALS: dict[str, type[BaseModel]] = {
     "entered": Entered,
@@ -69,17 +70,26 @@ def bell_rows(bell: Bell, at: datetime, *, delivered: bool = False) -> Rows:
 
 
 _LEFT_OVER = text("""
+with taken as materialized (
+  select * from outbox o
+  where o.delivered_at is null and (
+    cast(:older_than as interval) is null and o.attempts = 0
+    or o.created_at not between now()
+      - greatest(cast(:older_than as interval), interval '1 second' * (power(2, o.attempts) - 1)) and now()
+  )
+  order by o.created_at
+  limit 100
+  for update skip locked
+)
 select o.id, o.record_id, o.kind, o.payload, r.visit_no, r.record_type, r.pipeline_id, r.stage_id,
   r.responsible_id, r.suspended
-from outbox o join record r on r.id = o.record_id
-where o.delivered_at is null and (
-  cast(:older_than as interval) is null and o.attempts = 0
-  or o.created_at <= now()
-    - greatest(cast(:older_than as interval), interval '1 second' * (power(2, o.attempts) - 1))
+from taken o join record r on r.id = o.record_id
+where not exists (
+  select 1 from outbox e
+  where e.record_id = o.record_id and e.delivered_at is null and e.attempts = 0
+    and e.created_at < o.created_at and e.id not in (select id from taken)
 )
 order by o.created_at
-limit 100
-for update of o skip locked
 """)
 _RUNG = text("update outbox set delivered_at = now() where id = any(cast(:ids as uuid[]))")
 _FAILED = text("update outbox set attempts = attempts + 1 where id = any(cast(:ids as uuid[]))")
@@ -88,8 +98,9 @@ _FAILED = text("update outbox set attempts = attempts + 1 where id = any(cast(:i
 async def left_over(tx: Transaction, older_than: timedelta | None = None) -> list[Bell]:
     """Bells nobody has rung, the oldest first, locked; those another relay has in hand are passed over.
 
-    `older_than` leaves younger ones to whoever wrote them. A bell that failed comes again when it is about a
-    second old, then 3, 7, 15 …: it is never given up.
+    `older_than` leaves younger ones to whoever wrote them; one from a clock that is ahead is taken at once. A
+    bell waits for earlier ones of its record, save those that failed: these come again when they are about a
+    second old, then 3, 7, 15 …, and are never given up.
     """
     rows = await tx.execute(_LEFT_OVER, {"older_than": older_than})
     return [
@@ -115,7 +126,7 @@ async def mark_failed(tx: Transaction, ids: Collection[UUID]) -> None:
 _BEHIND = text("""
 select r.id, r.record_type, r.visit_no, r.pipeline_id, r.stage_id, r.responsible_id, r.suspended from record r
 where r.journey_visit < r.visit_no and r.entered_at < :before
-  and not exists (select 1 from outbox o where o.record_id = r.id and o.delivered_at is null)
+  and not exists (select 1 from outbox o where o.record_id = r.id and o.delivered_at is null and o.attempts < 5)
 limit 200
 """)
 
@@ -124,7 +135,9 @@ async def behind(tx: Transaction, before: datetime) -> list[Bell]:
     """Bells for records whose journey has not opened the visit they have been in since `before`."""
     return [
         Bell(
-            uuid4(), row.id, "entered", {"visit_no": row.visit_no}, row.visit_no,
+            # the same bell each time, so that the server counts it once
+            uuid5(_BEHIND_BELLS, f"{row.id}/{row.visit_no}"), row.id, "entered", {"visit_no": row.visit_no},
+            row.visit_no,
             Face(
                 record_type=row.record_type, pipeline=row.pipeline_id, stage=row.stage_id,
                 responsible=row.responsible_id or "", suspended=bool(row.suspended),
@@ -138,5 +151,3 @@ def notify() -> str:
     """The statement by which a writer that rings no bells itself wakes a relay at its commit."""
     return f"notify {CHANNEL}"
 
-
-Bells = Sequence[Bell]

@@ -44,7 +44,7 @@ def _statement(shapes: tuple[Shape, ...]) -> TextClause:
     for i, (table, columns) in enumerate(shapes):
         known = SQLModel.metadata.tables[table].c
         named = ", ".join(known[column].name for column in columns)  # KeyError: no such column
-        source = f"jsonb_populate_recordset(null::{table}, cast(:r{i} as jsonb))"
+        source = f"jsonb_populate_recordset(null::public.{table}, cast(:r{i} as jsonb))"
         inserts.append(f"insert into {table} ({named}) select {named} from {source}")
     *first, last = inserts
     clauses = ", ".join(f"w{i} as ({insert})" for i, insert in enumerate(first))

@@ -33,8 +33,9 @@ class Settings(BaseSettings):
     """`host:port` of Temporal; empty: the embedded development server."""
     temporal_namespace: str = "default"
     task_queue: str = "jalon"
-    io_task_queue: str = "jalon-io"
-    """Where slow I/O runs: mail, SMS, documents, webhooks."""
+    """Of the journeys; what is slow (mail, SMS, documents) runs on a queue of its own beside it."""
+    max_cached_workflows: int = Field(default=1000, ge=0)
+    """Journeys one worker keeps in memory, 0.25 MB each; another is replayed when something happens to it."""
 
     home: Path = Field(default_factory=default_home)
     """Data of the embedded servers, the generated API key, logs."""
@@ -60,6 +61,8 @@ class Settings(BaseSettings):
 
     jitter_seconds: int = Field(default=0, ge=0)
     """Spread of due times that many records share, in seconds."""
+    punctual_seconds: float = Field(default=1.0, ge=0)
+    """How late an act still counts as on time: then history shows it at its due time."""
     log_json: bool = False
 
     @field_validator("database_url")

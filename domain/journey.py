@@ -62,6 +62,12 @@ class JourneyState(BaseModel):
     most_events: int = 200  # of one run; then it continues as new
 
 
+class Shown(JourneyState):
+    """What a journey answers when it is asked. `at_rest`: nothing is under way but timers."""
+
+    at_rest: bool = False
+
+
 # -- signals ---------------------------------------------------------------------------------------
 class Entered(BaseModel):
     """The record entered a stage; the visit itself is read from the database."""

@@ -80,19 +80,21 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 async def temporal() -> AsyncIterator[WorkflowEnvironment]:
     """Temporal's development server under virtual time: `temporal.fast_forward(handle, delta)`."""
     from temporalio.common import SearchAttributeKey
-    from temporalio.contrib.pydantic import pydantic_data_converter
     from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
 
+    from db.temporal import DATA_CONVERTER
+    from domain.journey import SEARCH_ATTRIBUTES
+
     dynamic = ("frontend.WorkflowTimeSkippingEnabled=true", 'history.timerProcessorMaxTimeShift="1ms"')
-    keywords = ("JalonRecordType", "JalonPipeline", "JalonStage", "JalonResponsible")
+    key_of = {
+        "Keyword": SearchAttributeKey.for_keyword,
+        "KeywordList": SearchAttributeKey.for_keyword_list,
+        "Datetime": SearchAttributeKey.for_datetime,
+    }
     environment = await WorkflowEnvironment.start_time_skipping_v2(
         ts_config=TimeSkippingConfig(enabled=False),
-        data_converter=pydantic_data_converter,
-        search_attributes=[
-            *(SearchAttributeKey.for_keyword(name) for name in keywords),
-            SearchAttributeKey.for_keyword_list("JalonFlags"),
-            SearchAttributeKey.for_datetime("JalonNextDue"),
-        ],
+        data_converter=DATA_CONVERTER,
+        search_attributes=[key_of[kind](name) for name, kind in SEARCH_ATTRIBUTES.items()],
         dev_server_existing_path=str(Path(sys.executable).parent / "temporal"),
         dev_server_log_level="error",
         dev_server_startup_timeout=timedelta(seconds=60),

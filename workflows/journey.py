@@ -38,6 +38,7 @@ with workflow.unsafe.imports_passed_through():
         Replan,
         RuleRun,
         ScheduleSteps,
+        Shown,
         Turn,
         Verb,
         io_queue,
@@ -68,17 +69,18 @@ class Journey:
 
     @workflow.init
     def __init__(self, state: JourneyState) -> None:
-        self.state = state
+        self._state = state
         self._inbox: list[Heard] = []
         self._timers: dict[tuple[int, str], tuple[datetime, asyncio.Task[None]]] = {}
         self._under_way: dict[tuple[int, str, int], asyncio.Task[None]] = {}
         self._answers: dict[str, str] = {}
+        self._asking = 0  # activities the loop itself waits for
         self._gone = False
 
     # -- what it hears -------------------------------------------------------------------------
     @workflow.signal
     def entered(self, heard: Entered) -> None:
-        self.state.wanted = max(self.state.wanted, heard.visit_no)
+        self._state.wanted = max(self._state.wanted, heard.visit_no)
 
     @workflow.signal
     def client_activity(self, heard: ClientActivity) -> None:
@@ -92,14 +94,11 @@ class Journey:
     def move(self, heard: Move) -> None:
         self._hear_once(heard.id, heard)
 
-    @workflow.query(name="state")
-    def show(self) -> JourneyState:
-        return self.state
-
     @workflow.query
-    def at_rest(self) -> bool:
-        """Whether nothing is under way but timers."""
-        return not (self._inbox or self._under_way or self._behind() or self.state.progress.unbooked)
+    def state(self) -> Shown:
+        """All that the journey knows."""
+        waits = self._inbox or self._under_way or self._asking or self._behind() or self._state.progress.unbooked
+        return Shown(**dict(self._state), at_rest=not waits)
 
     @workflow.update
     async def run_now(self, asked: Operation) -> None:
@@ -149,16 +148,16 @@ class Journey:
 
     def _pending(self, asked: Operation) -> None:
         self._named(asked)
-        progress = self.state.progress
+        progress = self._state.progress
         step = progress.step(asked.visit_no or progress.visit_no, asked.rule)
         if step is None or step.over or step.status not in ("armed", "due", "open", "expiring"):
             what = f"{asked.rule!r} is not pending"
             raise ApplicationError(what, type="not_pending", non_retryable=True)
 
     def _hear_once(self, request: str, heard: Heard) -> bool:
-        if request in self.state.seen:
+        if request in self._state.seen:
             return False
-        self.state.seen = [*self.state.seen[1 - REMEMBERED :], request]
+        self._state.seen = [*self._state.seen[1 - REMEMBERED :], request]
         self._inbox.append(heard)
         return True
 
@@ -186,8 +185,8 @@ class Journey:
             self._go_on()
 
     def _behind(self) -> bool:
-        progress = self.state.progress
-        return not self._gone and max(self.state.wanted, progress.moved_to) > progress.visit_no
+        progress = self._state.progress
+        return not self._gone and max(self._state.wanted, progress.moved_to) > progress.visit_no
 
     def _calm(self) -> bool:
         return not self._under_way and not self._inbox and workflow.all_handlers_finished()
@@ -196,24 +195,24 @@ class Journey:
         return workflow.info().get_current_history_length()
 
     def _may_continue_as_new(self) -> bool:
-        return self._calm() and not self._behind() and self._events() > self.state.most_events
+        return self._calm() and not self._behind() and self._events() > self._state.most_events
 
     def _finished(self) -> bool:
-        return self._gone and self._calm() and not self.state.progress.unbooked
+        return self._gone and self._calm() and not self._state.progress.unbooked
 
     def _continue_as_new(self) -> None:
-        workflow.continue_as_new(self.state)
+        workflow.continue_as_new(self._state)
 
     async def _enter(self) -> None:
         """One activity opens the visits that were missed and does what is due; the machine comes back with it."""
-        asked = EnterStage(record_id=self.state.record_id, progress=self.state.progress)
-        await self._drive("enter_stage", asked, f"visit {max(self.state.wanted, self.state.progress.moved_to)}")
-        self.state.wanted = max(self.state.wanted, self.state.progress.visit_no)
-        if not self._gone and self.state.progress.visit_no < self.state.wanted:
-            self.state.wanted = self.state.progress.visit_no  # there is no such visit (a signal by hand)
+        asked = EnterStage(record_id=self._state.record_id, progress=self._state.progress)
+        await self._drive("enter_stage", asked, f"visit {max(self._state.wanted, self._state.progress.moved_to)}")
+        self._state.wanted = max(self._state.wanted, self._state.progress.visit_no)
+        if not self._gone and self._state.progress.visit_no < self._state.wanted:
+            self._state.wanted = self._state.progress.visit_no  # there is no such visit (a signal by hand)
 
     async def _take(self, heard: Heard) -> None:
-        record_id, progress = self.state.record_id, self.state.progress
+        record_id, progress = self._state.record_id, self._state.progress
         match heard:
             case FactsChanged():
                 replan = Replan(record_id=record_id, progress=progress, at=heard.at, fields=heard.fields)
@@ -228,7 +227,7 @@ class Journey:
                 await self._execute("record_client_activity", RecordActivity(record_id=record_id, activity=heard), None)
             case Move():
                 moved = await self._execute("move_record", MoveRecord(record_id=record_id, move=heard), Moved)
-                self.state.wanted = max(self.state.wanted, moved.visit_no)
+                self._state.wanted = max(self._state.wanted, moved.visit_no)
             case Ended():
                 await self._ended(heard)
             case _:
@@ -237,11 +236,11 @@ class Journey:
     async def _ended(self, ended: Ended) -> None:
         self._under_way.pop((ended.visit_no, ended.rule, ended.n), None)
         if not ended.outcome.changed:
-            self.state.progress.on(ended)
+            self._state.progress.on(ended)
             return
         after = ActEnded(visit_no=ended.visit_no, rule=ended.rule, n=ended.n, outcome=ended.outcome)
         replan = Replan(
-            record_id=self.state.record_id, progress=self.state.progress, at=ended.outcome.at,
+            record_id=self._state.record_id, progress=self._state.progress, at=ended.outcome.at,
             fields=ended.outcome.changed, after=after,
         )  # fmt: skip
         await self._drive("replan", replan, f"after {ended.rule}")
@@ -249,22 +248,26 @@ class Journey:
     async def _drive(self, activity: str, asked: Any, summary: str) -> str:
         """Let an activity drive the machine; what happens meanwhile waits. Answers why it refused."""
         driven: Driven = await self._execute(activity, asked, Driven, summary)
-        self.state.progress, self.state.face = driven.progress, driven.face
+        self._state.progress, self._state.face = driven.progress, driven.face
         self._gone = self._gone or driven.gone
         return driven.refused
 
     async def _execute(self, activity: str, asked: Any, answer: type | None, summary: str = "") -> Any:
-        return await workflow.execute_activity(
-            activity, asked, result_type=answer, start_to_close_timeout=DATABASE, retry_policy=RETRY,
-            summary=summary or None,
-        )  # fmt: skip
+        self._asking += 1
+        try:
+            return await workflow.execute_activity(
+                activity, asked, result_type=answer, start_to_close_timeout=DATABASE, retry_policy=RETRY,
+                summary=summary or None,
+            )  # fmt: skip
+        finally:
+            self._asking -= 1
 
     # -- what is under way ---------------------------------------------------------------------
     def _go_on(self) -> None:
         """Make what is under way what the machine says is under way."""
         wanted: dict[tuple[int, str], datetime] = {}
         turns: list[Turn] = []
-        for command in self.state.progress.resume():
+        for command in self._state.progress.resume():
             match command:
                 case Arm(visit_no, rule, due):
                     wanted[visit_no, rule] = due
@@ -275,9 +278,9 @@ class Journey:
         self._keep_timers(wanted)
         if turns:
             self._ask(turns)
-        if self.state.progress.unbooked and not self._behind() and not self._inbox:
-            decisions, self.state.progress.unbooked = self.state.progress.unbooked, []
-            book = Book(record_id=self.state.record_id, decisions=decisions)
+        if self._state.progress.unbooked and not self._behind() and not self._inbox:
+            decisions, self._state.progress.unbooked = self._state.progress.unbooked, []
+            book = Book(record_id=self._state.record_id, decisions=decisions)
             self._start((0, "book", self._events()), self._book(book))
         self._show()
 
@@ -291,7 +294,7 @@ class Journey:
     async def _timer(self, key: tuple[int, str], due: datetime) -> None:
         left = (due - workflow.now()).total_seconds()
         if left > 0:
-            step = self.state.progress.step(*key)
+            step = self._state.progress.step(*key)
             await workflow.sleep(left, summary=f"{step.kind} {step.rule}" if step else key[1])
         if self._timers.get(key, (None, None))[0] == due:  # a cancellation can be lost
             self._inbox.append(Fired(max(due, workflow.now())))
@@ -300,9 +303,9 @@ class Journey:
         key = (run.visit_no, run.rule, run.n)
         if key in self._under_way:
             return
-        step = self.state.progress.step(run.visit_no, run.rule)
-        decisions, self.state.progress.unbooked = self.state.progress.unbooked, []
-        asked = RuleRun(record_id=self.state.record_id, visit_no=run.visit_no, rule=run.rule, n=run.n)
+        step = self._state.progress.step(run.visit_no, run.rule)
+        decisions, self._state.progress.unbooked = self._state.progress.unbooked, []
+        asked = RuleRun(record_id=self._state.record_id, visit_no=run.visit_no, rule=run.rule, n=run.n)
         if step:
             asked = RuleRun(
                 **asked.model_dump(include={"record_id", "visit_no", "rule", "n"}),
@@ -324,7 +327,7 @@ class Journey:
         self._inbox.append(Ended(run.visit_no, run.rule, run.n, outcome))
 
     def _turn(self, visit_no: int, rule: str) -> list[Turn]:
-        step = self.state.progress.step(visit_no, rule)
+        step = self._state.progress.step(visit_no, rule)
         if step is None or step.turn is None or (visit_no, rule, -1) in self._under_way:
             return []
         return [Turn(visit_no=visit_no, rule=rule, turn=step.turn)]
@@ -336,7 +339,7 @@ class Journey:
             self._under_way[turn.visit_no, turn.rule, -1] = task
 
     async def _schedule(self, turns: list[Turn]) -> None:
-        asked = ScheduleSteps(record_id=self.state.record_id, turns=turns)
+        asked = ScheduleSteps(record_id=self._state.record_id, turns=turns)
         found: PlannedSteps = await self._execute("schedule_steps", asked, PlannedSteps, turns[0].rule)
         for turn in turns:
             self._under_way.pop((turn.visit_no, turn.rule, -1), None)
@@ -352,6 +355,6 @@ class Journey:
 
     def _show(self) -> None:
         """Tell the Web UI: details cost no event, attributes one, so only when they change."""
-        workflow.set_current_details(details(self.state))
-        if changed := attributes(self.state, workflow.info().typed_search_attributes):
+        workflow.set_current_details(details(self._state))
+        if changed := attributes(self._state, workflow.info().typed_search_attributes):
             workflow.upsert_search_attributes(changed)

@@ -120,7 +120,7 @@ class Outbox(SQLModel, table=True):
     """What a journey has still to hear. The id is the request id of its delivery."""
 
     __table_args__ = (
-        one_of("kind", "entered", "client_activity", "facts_changed", "nudge"),
+        one_of("kind", "entered", "client_activity", "facts_changed"),
         Index("ix_outbox_waiting", "created_at", postgresql_where=text("delivered_at is null")),
     )
 

@@ -14,11 +14,12 @@ import psutil
 import pytest
 from pydantic import ValidationError
 
-from cli.embedded_temporal import SEARCH_ATTRIBUTES, DevelopmentServer
+from cli.embedded_temporal import DevelopmentServer
 from cli.errors import Trouble, require_free_port
 from cli.single import end_leftovers, only_one, remember
 from cli.supervisor import Child, Supervisor
 from db.settings import Settings
+from domain.journey import SEARCH_ATTRIBUTES
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = [ROOT / "requirements.lock", ROOT / "deploy" / "requirements.lock"]
@@ -37,6 +38,15 @@ def until(holds: Callable[[], bool]) -> None:
 
 def child(name: str, code: str, folder: Path, patience: float = 30.0) -> Child:
     return Child(name, [sys.executable, "-c", code], dict(os.environ), folder, folder / "log", patience)
+
+
+def jalon(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """The command, with no other settings of this machine."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JALON_")}
+    command = [sys.executable, "-m", "cli", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment | settings, capture_output=True, text=True, check=False
+    )
 
 
 # --- what is installed -----------------------------------------------------------------------------
@@ -78,6 +88,34 @@ def test_pytest_ends_with_the_code_of_its_run(tmp_path: Path, test: str, code: i
 def test_an_interpreter_that_shuts_down_by_itself_would_abort() -> None:
     done = subprocess.run([sys.executable, "-c", ABORTS_AT_EXIT], capture_output=True, check=False)
     assert done.returncode == -signal.SIGABRT
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [("--help", 0), ("", 2), ("worker --help", 0), ("nonsense", 2), ("worker", 1), ("migrate", 1)],
+)
+def test_a_command_ends_with_the_code_of_what_it_did(arguments: str, code: int) -> None:
+    assert jalon(*arguments.split()).returncode == code
+
+
+def test_help_loads_neither_server_nor_sdk() -> None:
+    heavy = "{'temporalio', 'sqlalchemy', 'asyncpg', 'fastapi', 'uvicorn', 'psutil'}"
+    probe = f"import sys, cli.main; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("command", ["worker", "api", "migrate", "up"])
+def test_a_wrong_setting_is_named_in_one_line(command: str, tmp_path: Path) -> None:
+    done = jalon(command, JALON_API_PORT="70000", JALON_HOME=str(tmp_path))
+    assert done.returncode == 1
+    assert re.fullmatch(r"jalon: JALON_API_PORT: .*65535\n", done.stderr)
+    assert done.stdout == ""
+
+
+def test_a_missing_server_is_named_with_the_settings_that_say_where_it_is() -> None:
+    done = jalon("worker")
+    assert re.fullmatch(r"jalon: set JALON_DATABASE_URL and JALON_TEMPORAL_ADDRESS.*\n", done.stderr)
 
 
 # --- settings --------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ CREATE TABLE outbox (
     delivered_at TIMESTAMP WITH TIME ZONE,
     attempts INTEGER DEFAULT 0 NOT NULL,
     CONSTRAINT pk_outbox PRIMARY KEY (id),
-    CONSTRAINT ck_outbox_kind CHECK (kind in ('entered', 'client_activity', 'facts_changed', 'nudge'))
+    CONSTRAINT ck_outbox_kind CHECK (kind in ('entered', 'client_activity', 'facts_changed'))
 );
 CREATE INDEX ix_outbox_record_id ON outbox (record_id);
 CREATE INDEX ix_outbox_waiting ON outbox (created_at) WHERE delivered_at is null;

@@ -1,0 +1,168 @@
+"""`jalon up`: everything on one machine, in the right order, until it is told to stop."""
+
+import asyncio
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+import typer
+
+from cli.embedded_postgres import Cluster
+from cli.embedded_temporal import DevelopmentServer
+from cli.errors import Trouble, require_free_port
+from cli.single import end_leftovers, only_one, remember
+from cli.supervisor import Child, Supervisor
+from db.settings import Settings
+
+CODE = Path(__file__).resolve().parent.parent
+DATABASE = "jalon"
+LOOK_EVERY = 0.2
+
+
+class Installation:
+    """The processes of one home folder. `run()` returns after SIGINT or SIGTERM; raises `Trouble`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.home = settings.home
+        self.supervisor = Supervisor(self._say)
+        self.stopping = False
+        self.cluster = None if settings.database_url else Cluster(self.home / "postgres")
+        self.temporal = None
+        if not settings.temporal_address:
+            self.temporal = DevelopmentServer(
+                self.home, settings.temporal_port, settings.temporal_ui_port, settings.temporal_namespace
+            )
+        self.environment = dict(os.environ)
+
+    def run(self) -> None:
+        """Start, watch, stop."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._ask_to_stop)
+        try:
+            # as root PostgreSQL runs as nobody, who must be able to enter, not to look
+            self.home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+            (self.home / "log").mkdir(exist_ok=True)
+        except OSError as refused:
+            hint = "set JALON_HOME to a folder of yours"
+            raise Trouble(f"{self.home}: {refused.strerror}; {hint}") from refused
+        with only_one(self.home):
+            if left := end_leftovers(self.home):
+                self._say(f"ended {left} processes of a start that was killed")
+            self._require_ports()
+            try:
+                self._start()
+                self._watch()
+            finally:
+                self._stop()
+
+    def _require_ports(self) -> None:
+        settings = self.settings
+        require_free_port(settings.api_host, settings.api_port, "API", "JALON_API_PORT")
+        if self.temporal:
+            host = self.temporal.host
+            require_free_port(host, self.temporal.port, "Temporal", "JALON_TEMPORAL_PORT")
+            require_free_port(host, self.temporal.ui_port, "Temporal's Web UI", "JALON_TEMPORAL_UI_PORT")
+
+    def _start(self) -> None:
+        from db.migrate import ensure_database
+
+        self._say(f"starting, with the data in {self.home} …")
+        address = self.settings.temporal_address
+        if self.temporal:
+            address = self.temporal.address
+            command, log = self.temporal.command(), self.home / "log" / "temporal.log"
+            self._add(Child("Temporal", command, dict(os.environ), self.home, log, patience=15))
+        url = self.settings.database_url
+        if self.cluster:
+            self.cluster.start()
+            url = asyncio.run(ensure_database(self.cluster.dsn(), DATABASE))
+        self.environment |= {
+            "JALON_DATABASE_URL": url,
+            "JALON_TEMPORAL_ADDRESS": address,
+            "JALON_API_KEY": self._api_key(),
+            "JALON_HOME": str(self.home),
+        }
+        if self.stopping:
+            return
+        self._migrate()
+        if self.stopping:
+            return
+        for name, verb in (("the worker", "worker"), ("the API", "api")):
+            self._add(Child(name, [sys.executable, "-m", "cli", verb], self.environment, CODE))
+        self._say_where()
+
+    def _migrate(self) -> None:
+        command = [sys.executable, "-m", "cli", "migrate"]
+        with subprocess.Popen(command, env=self.environment, cwd=CODE, start_new_session=True) as migration:
+            while migration.poll() is None:
+                if self.stopping:
+                    migration.terminate()
+                time.sleep(0.05)
+        if migration.returncode and not self.stopping:
+            raise Trouble("the database or Temporal could not be brought up to date (see above)")
+
+    def _watch(self) -> None:
+        known: list[int] = []
+        while not self.stopping:
+            time.sleep(LOOK_EVERY)
+            self.supervisor.watch()
+            pids = self.supervisor.pids()
+            if pids != known:
+                remember(self.home, pids)
+                known = pids
+            if self.cluster and not self.cluster.alive():
+                self._say("PostgreSQL ended; starting it again")
+                try:
+                    self.cluster.start()
+                except Trouble as trouble:  # the dead server's children may need a moment to go
+                    self._say(f"not yet: {str(trouble).splitlines()[0]}")
+                    time.sleep(1)
+
+    def _stop(self) -> None:
+        self._say("stopping …")
+        self.supervisor.stop("the worker", "the API")
+        self.supervisor.stop("Temporal")
+        if self.cluster:
+            self.cluster.stop()
+        remember(self.home, [])
+        self._say("stopped")
+
+    def _add(self, child: Child) -> None:
+        self.supervisor.start(child)
+        remember(self.home, self.supervisor.pids())
+
+    def _api_key(self) -> str:
+        if given := self.settings.api_key.get_secret_value():
+            return given
+        path = self.home / "api-key"
+        if not path.exists():
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(secrets.token_urlsafe(32) + "\n")
+        return path.read_text(encoding="utf-8").strip()
+
+    def _say_where(self) -> None:
+        self._say(f"API           {self.settings.base_url}/api/v1/openapi.json")
+        if self.temporal:
+            self._say(f"Temporal UI   {self.temporal.ui_address}")
+        else:
+            self._say(f"Temporal      {self.settings.temporal_address}")
+        given = self.settings.api_key.get_secret_value()
+        self._say(f"API key       {'as set in JALON_API_KEY' if given else self.home / 'api-key'}")
+        if not self.settings.smtp_host:
+            self._say("mails         are written to the log below; set JALON_SMTP_HOST to send them")
+        self._say("Ctrl-C stops everything; the next start finds the data again")
+
+    def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
+        self.stopping = True
+
+    @staticmethod
+    def _say(text: str) -> None:
+        typer.echo(f"jalon: {text}")
+        sys.stdout.flush()

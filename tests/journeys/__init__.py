@@ -1,0 +1,1 @@
+"""Journeys through real PostgreSQL and real Temporal."""

@@ -1,0 +1,75 @@
+"""The worker process: journeys, activities, relay and reconciler until SIGTERM, then drain."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+from sqlalchemy import text
+from temporalio.client import Client
+
+from db import logs
+from db.engine import Database
+from db.settings import Settings
+from db.temporal import connect
+from worker.patience import DATABASE_AWAY, TEMPORAL_AWAY, Patience, until_it_answers
+from worker.reconciler import reconcile
+from worker.relay import relay
+from worker.running import POOL_SIZE, running
+
+log = structlog.get_logger()
+
+
+def main(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT; returns when what was under way has ended, or after 20 seconds.
+
+    Neither the database nor Temporal need be there: the process waits for them, now and later.
+    """
+    logs.set_up(as_json=settings.log_json)
+    asyncio.run(_serve(settings))
+
+
+async def run(settings: Settings, client: Client, database: Database, stop: asyncio.Event) -> None:
+    """Work until `stop`. Raises `RuntimeError` or `RPCError` when Temporal lets a worker go."""
+    queue = settings.task_queue
+    async with running(client, database, settings):
+        log.info("the worker works", task_queue=queue, namespace=client.namespace)
+        async with asyncio.TaskGroup() as beside:
+            beside.create_task(relay(database, client, queue, stop))
+            beside.create_task(reconcile(database, client, queue, stop, _now))
+            await stop.wait()
+        log.info("the worker drains")
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    database = Database(settings.database_url, POOL_SIZE)
+    patience = Patience("the worker cannot go on", stop)
+    try:
+        while not stop.is_set():
+            await until_it_answers("the database", partial(_schema, database), DATABASE_AWAY, stop)
+            client = await until_it_answers("Temporal", partial(connect, settings), TEMPORAL_AWAY, stop)
+            if client is None:
+                return
+            try:
+                # a task of its own: a worker that fails cancels the task it runs in
+                await asyncio.create_task(run(settings, client, database, stop))
+            except TEMPORAL_AWAY as error:
+                await patience.pause(error)
+    finally:
+        await database.close()
+
+
+async def _schema(database: Database) -> str:
+    """The version of the schema; without one the database is not ready."""
+    async with database.transaction() as tx:
+        return str((await tx.execute(text("select version_num from alembic_version"))).scalar_one())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - the edge: relay and reconciler look at the wall clock
