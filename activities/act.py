@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import Literal
 
 from activities.effect import MailIdentity
 from db.engine import Transaction
@@ -18,7 +17,7 @@ from domain.rule import Rule
 from domain.schedule import Schedule, instant
 from domain.templates import Escape, TemplateError, render
 
-Address = Literal["email", "phone"]
+NOBODY = MailIdentity("jalon.localhost", "jalon@jalon.localhost")
 
 
 class Act:
@@ -29,7 +28,7 @@ class Act:
 
     def __init__(
         self, locked: Locked, visit_no: int, rule: Rule, n: int, now: datetime, ids: Ids,
-        mail: MailIdentity = MailIdentity("jalon.localhost", "jalon@jalon.localhost"),
+        mail: MailIdentity = NOBODY,
     ) -> None:  # fmt: skip
         self.locked, self.visit_no, self.rule, self.n, self.now = locked, visit_no, rule, n, now
         self.mail, self._ids = mail, ids
@@ -79,6 +78,3 @@ class Act:
         """Rows that belong to this step: record, visit and rule are filled in."""
         own = {"record_id": self.record.id, "visit_no": self.visit_no, "rule": self.rule.id}
         return Rows(table, [own | row for row in rows])
-
-
-Acts = Sequence[Act]

@@ -11,8 +11,8 @@ from pydantic_core import to_json
 from sqlalchemy import BigInteger, DateTime, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from activities.holds import follow_end
 from activities.runner import House, Run, Runner
+from activities.waits import follow_end
 from db.engine import Transaction
 from db.facts import HoldRow
 from db.journal import end_holds, line
@@ -39,7 +39,7 @@ class Heard(NamedTuple):
     contact: int | None = None
     company: int | None = None
     source: str = ""
-    detail: Mapping[str, JsonValue] = {}  # noqa: RUF012  # a NamedTuple's default, never written to
+    detail: Mapping[str, JsonValue] = {}  # a NamedTuple's default, never written to
 
 
 class Answer(NamedTuple):
@@ -80,7 +80,10 @@ async def record_activity(
     records = sorted({bell.record_id for bell in bells})
     await tx.execute(
         _ANSWER,
-        {"external_id": heard.external_id, "answer": to_json({"happened": answer, "records": records}).decode()},
+        {
+            "external_id": heard.external_id,
+            "answer": to_json({"happened": answer, "records": records}).decode(),
+        },
     )
     return Answer(answer, records, bells)
 
@@ -160,7 +163,8 @@ _CLIENT = (
     bindparam("company", type_=BigInteger),
 )  # fmt: skip
 _RECORD = text("""
-insert into client_activity (external_id, type, at, received_at, record_id, contact_id, company_id, source, detail)
+insert into client_activity
+  (external_id, type, at, received_at, record_id, contact_id, company_id, source, detail)
 values (:external_id, :type, :at, :now, :id, :contact, :company, :source, cast(:detail as jsonb))
 on conflict (external_id) do nothing returning external_id
 """).bindparams(

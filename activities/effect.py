@@ -40,12 +40,12 @@ Html = Annotated[str, Template("html")]
 class Done(NamedTuple):
     """What an effect did.
 
-    `results` may be quoted by later rules. `rows` are what it wants written: an effect that is nothing but rows
-    costs no round trip of its own. `moved_to` is the visit a transition led to, `changed` the fields it wrote,
-    by full reference.
+    `results` may be quoted by later rules. `rows` are what it wants written: an effect that is nothing but
+    rows costs no round trip of its own. `moved_to` is the visit a transition led to, `changed` the fields it
+    wrote, by full reference.
     """
 
-    results: dict[str, JsonValue] = {}  # noqa: RUF012  # a NamedTuple's default, never written to
+    results: dict[str, JsonValue] = {}
     rows: tuple[Rows, ...] = ()
     moved_to: int = 0
     changed: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ class Setting(NamedTuple):
 class Effect(Written):
     """A kind of rule that acts. Subclasses name their parameters as fields.
 
-    `executes`: it writes by itself (`act.tx`) instead of returning rows; then it runs in a savepoint of its own.
+    `executes`: it writes by itself (`act.tx`) instead of returning rows; it runs in a savepoint of its own.
     """
 
     kind: ClassVar[str]

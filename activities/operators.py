@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, DateTime, bindparam, text
 
-from activities.holds import keep
+from activities.hold_rows import keep
 from activities.runner import Runner
 from activities.visits import Drive
 from db.facts import HoldRow
@@ -69,7 +69,9 @@ async def _run_now(
     if hold and hold.kind == "control":
         raise Refused("control", "a control does not act before it is late")
     if hold:
-        return await _end(runner, hold, HoldEnd(rule=step.rule, result="done", reason="person", at=runner.now), asked)
+        return await _end(
+            runner, hold, HoldEnd(rule=step.rule, result="done", reason="person", at=runner.now), asked
+        )
     if step.waiting == "condition":
         return [Again(visit_no, step.rule, runner.now)]
     return [Planned(visit_no, step.rule, Due(at=runner.now), runner.now, pinned=True)]
@@ -107,7 +109,9 @@ async def _resume(runner: Runner, progress: Progress) -> list[Event]:
     locked = runner.locked
     if not locked.suspended():
         raise Refused("not_suspended", "the record is not suspended")
-    await locked.tx.execute(_RESUME, {"id": locked.record.id, "key": str(locked.record.id), "now": runner.now})
+    await locked.tx.execute(
+        _RESUME, {"id": locked.record.id, "key": str(locked.record.id), "now": runner.now}
+    )
     await locked.reload()
     return [
         Again(visit.visit_no, step.rule, runner.now)

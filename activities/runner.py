@@ -1,8 +1,8 @@
 """From step to effect, one way for one step and for many.
 
-The record is locked and its ledger was read after the lock was had, so a key that is not there cannot appear:
-what acts is decided in memory, and what it leaves (keys, rows, journal) is written with one statement. Effects
-that write by themselves do so in a savepoint of their own.
+The record is locked and its ledger was read after the lock was had, so a key that is not there cannot
+appear: what acts is decided in memory, and what it leaves (keys, rows, journal) is written with one
+statement. Effects that write by themselves do so in a savepoint of their own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from sqlalchemy import BigInteger, bindparam, text
 from sqlalchemy.exc import DataError, IntegrityError
 
-from activities.act import Act
+from activities.act import NOBODY, Act
 from activities.catalogue import effects
 from activities.effect import Done, Effect, MailIdentity
 from db.facts import LedgerRow
@@ -36,7 +36,7 @@ class House(NamedTuple):
 
     punctual: timedelta = timedelta(seconds=1)
     jitter: int = 0
-    mail: MailIdentity = MailIdentity("jalon.localhost", "jalon@jalon.localhost")
+    mail: MailIdentity = NOBODY
 
 
 class Run(NamedTuple):
@@ -56,7 +56,9 @@ class Runner:
     `careful` writes every act by itself, so that a row the database refuses fails its own step alone.
     """
 
-    def __init__(self, locked: Locked, house: House, ids: Ids, now: datetime, *, careful: bool = False) -> None:
+    def __init__(
+        self, locked: Locked, house: House, ids: Ids, now: datetime, *, careful: bool = False
+    ) -> None:
         self.locked, self.house, self.ids, self.now, self.careful = locked, house, ids, now, careful
         self._rows: list[Rows] = []
 
@@ -119,7 +121,12 @@ class Runner:
             return Outcome(result="open", due=hold.due_at, at=row.at)
         found: dict[str, object] = {"result": row.outcome, "reason": row.reason, "at": row.at}
         if hold and (run.n or row.outcome == "open"):
-            found = {"result": hold.outcome, "reason": hold.reason, "at": hold.ended_at, "closing": bool(hold.told)}
+            found = {
+                "result": hold.outcome,
+                "reason": hold.reason,
+                "at": hold.ended_at,
+                "closing": bool(hold.told),
+            }
         more = {"moved_to": row.moved_to, "changed": row.results.get("changed", [])}
         return Outcome.model_validate(found | more)
 
@@ -149,8 +156,9 @@ class Runner:
         """What `catch_up` makes of a step that is overdue at its release, which is now."""
         if run.due is None or run.released or self.now <= run.due + self.house.punctual:
             return None
-        name = f"{self.locked.record.record_type}-{self.locked.record.id}/{run.rule}"
-        at = catch_up_at(rule.schedule.catch_up, run.due, self.now, self.locked.zone, name)
+        at = catch_up_at(
+            rule.schedule.catch_up, run.due, self.now, self.locked.zone, self.locked.key(run.rule)
+        )
         if at is None:
             return Outcome(result="skipped", reason="too_late", at=self.now)
         return Outcome(result="pending", waiting="spread", due=at, at=self.now) if at > self.now else None
@@ -177,7 +185,9 @@ class Runner:
             return await self._done(run, act, effect, verdict)
         except TooManyMoves as many:
             await self._undone()
-            self.add(*await suspend_for_loop(self.locked, self.now, str(many), await self.owner(run.visit_no)))
+            self.add(
+                *await suspend_for_loop(self.locked, self.now, str(many), await self.owner(run.visit_no))
+            )
             outcome = Outcome(result="pending", waiting="suspended", due=run.due, at=self.now)
             self.add(self.said(run, outcome, {"error": str(many)}))
             return outcome
@@ -190,6 +200,11 @@ class Runner:
                 raise
             await self._undone()
             return await self.fail(run, act.now, "database", str(error.orig)[:300], verdict)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # a rule that cannot be carried out must not be tried for ever, and nothing of it may stay
+            if effect.executes or self.careful:
+                await self._undone()
+            return await self.fail(run, act.now, "error", f"{type(error).__name__}: {error}"[:300], verdict)
 
     async def _done(self, run: Run, act: Act, effect: Effect, verdict: Verdict | None) -> Outcome:
         done = await effect.apply(act)
@@ -211,7 +226,11 @@ class Runner:
         outcome = Outcome(result="failed", reason=reason, at=at)
         self.end(run, outcome, error=message, verdict=verdict)
         if owner := await self.owner(run.visit_no):
-            self.add(self.notice(run, owner, f"Rule {run.rule!r} of {self.locked.record.title!r} failed: {message}", at))
+            self.add(
+                self.notice(
+                    run, owner, f"Rule {run.rule!r} of {self.locked.record.title!r} failed: {message}", at
+                )
+            )
         return outcome
 
     async def owner(self, visit_no: int) -> str:

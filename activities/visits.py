@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, DateTime, bindparam, text
 from activities.follow import follow, plan
 from activities.runner import Run, Runner
 from activities.steps import act
-from db.facts import RecordRow, VisitRow, around, lock
+from db.facts import RecordRow, VisitRow
 from db.journal import book, line
 from db.locked import Locked
 from db.outbox import face_of
@@ -22,6 +22,10 @@ from domain.events import Command, Ended, Event, Fired, HoldEnd, Left, Opened, P
 from domain.journey import ActEnded, Driven
 from domain.progress import Progress
 from domain.schedule import Due
+
+MOVED = ("record.stage", "record.pipeline", "record.entered_at")
+"""What every entry changes; kept steps of older visits may wait for it."""
+
 
 class Drive:
     """The machine of one record, driven until rest inside a transaction."""
@@ -43,7 +47,7 @@ class Drive:
         step = self.progress.step(visit_no, rule)
         written = (await self.runner.locked.rules(visit_no)).rule(rule)
         at = step.turn if step and step.turn else self.runner.now
-        found = await plan(self.runner, written, step) if step else Due(at=at)
+        found = await plan(self.runner, written, at) if step else Due(at=at)
         return Planned(visit_no, rule, found, at)
 
     async def _run(self, visit_no: int, rule: str, n: int) -> list[Command]:
@@ -55,7 +59,7 @@ class Drive:
             step.released if step else False,
         )  # fmt: skip
         outcome = await act(self.runner, run)
-        followed = await follow(self.runner, self.progress, outcome.changed)
+        followed = await follow(self.runner, self.progress, outcome.changed, outcome.at)
         return self.progress.on(Ended(visit_no, rule, n, outcome), *followed)
 
     async def finish(self) -> None:
@@ -71,6 +75,7 @@ async def enter(runner: Runner, progress: Progress) -> Driven:
     drive = Drive(runner, progress)
     behind = progress.visit_no < record.visit_no
     if events := await _missed(locked, progress):
+        events += await follow(runner, progress, MOVED, locked.record.entered_at)
         await drive.feed(*events)
     if (next_due := progress.next_due) and next_due <= runner.now:
         await drive.feed(Fired(runner.now))
@@ -88,7 +93,7 @@ async def enter(runner: Runner, progress: Progress) -> Driven:
 async def replan(runner: Runner, progress: Progress, changed: list[str], after: ActEnded | None) -> Driven:
     """Facts changed: what is pending follows them."""
     drive = Drive(runner, progress)
-    events = await follow(runner, progress, changed)
+    events = await follow(runner, progress, changed, runner.now)
     if after:
         events.insert(0, Ended(after.visit_no, after.rule, after.n, after.outcome))
     await drive.feed(*events)
@@ -123,12 +128,23 @@ def _left(locked: Locked, progress: Progress, visit: VisitRow) -> Left | None:
         return None
     holds = [
         HoldEnd.model_validate(
-            {"rule": row.rule, "result": row.outcome, "reason": row.reason, "at": row.ended_at, "closing": bool(row.told)}
+            {
+                "rule": row.rule,
+                "result": row.outcome,
+                "reason": row.reason,
+                "at": row.ended_at,
+                "closing": bool(row.told),
+            }
         )
         for row in locked.holds.values()
-        if row.visit_no == visit.visit_no and row.outcome and row.ended_at and _open(progress, row.visit_no, row.rule)
+        if row.visit_no == visit.visit_no
+        and row.outcome
+        and row.ended_at
+        and _open(progress, row.visit_no, row.rule)
     ]
-    return Left(visit.visit_no, visit.left_at, visit.left_reason or "left_stage", visit.kept, holds, visit.left_by)
+    return Left(
+        visit.visit_no, visit.left_at, visit.left_reason or "left_stage", visit.kept, holds, visit.left_by
+    )
 
 
 def _open(progress: Progress, visit_no: int, rule: str) -> bool:

@@ -150,7 +150,9 @@ class Activities:
                 async with self.database.transaction() as tx:
                     locked = await Locked.take(tx, self.book, asked.record_id, asked.visit_no)
                     if locked is None or locked.visit(asked.visit_no) is None:
-                        await write(tx, [line(asked.record_id, asked.visit_no, "ignored", at, rule=asked.rule)])
+                        await write(
+                            tx, [line(asked.record_id, asked.visit_no, "ignored", at, rule=asked.rule)]
+                        )
                         return Outcome(result="stale", reason="outrun", at=at)
                     runner = Runner(locked, self.house, self.ids, at, careful=careful)
                     outcome = await act(runner, run)
@@ -173,9 +175,7 @@ class Activities:
         i = next((i for i, s in enumerate(steps) if s.rule == run.rule), len(steps))
         if i + 1 >= len(steps) or steps[i + 1].first or steps[i + 1].delay is not None:
             return None
-        below = steps[i + 1]
-        below.turn = outcome.at
-        return await plan(runner, version.rule(below.rule), below)
+        return await plan(runner, version.rule(steps[i + 1].rule), outcome.at)
 
     def _sending(self, kind: str) -> Callable[..., Any]:
         @activity.defn(name=kind)
@@ -201,9 +201,7 @@ class Activities:
             found = []
             for turn in asked.turns:
                 rule = (await locked.rules(turn.visit_no)).rule(turn.rule)
-                step = next(s for s in (await locked.rules(turn.visit_no)).plan(_stage(locked, turn.visit_no)) if s.rule == turn.rule)
-                step.turn = turn.turn
-                due = await plan(runner, rule, step)
+                due = await plan(runner, rule, turn.turn)
                 found.append(PlannedStep(visit_no=turn.visit_no, rule=turn.rule, due=due, at=turn.turn))
             return PlannedSteps(steps=found)
 
@@ -231,9 +229,16 @@ class Activities:
         async with self.database.transaction() as tx:
             locked = await Locked.take(tx, self.book, asked.record_id)
             if locked is None or locked.record.deleted_at:
-                await write(tx, [line(asked.record_id, 0, "ignored", at, reason="no_record", actor=asked.move.by)])
+                await write(
+                    tx, [line(asked.record_id, 0, "ignored", at, reason="no_record", actor=asked.move.by)]
+                )
                 return Moved(refused="gone")
-            request = {"key": f"move/{asked.record_id}/{asked.move.id}", "body_hash": "", "status": 200, "at": at}
+            request = {
+                "key": f"move/{asked.record_id}/{asked.move.id}",
+                "body_hash": "",
+                "status": 200,
+                "at": at,
+            }
             try:
                 async with tx.begin_nested():
                     await write(tx, [Rows("request", [request])])
@@ -242,17 +247,24 @@ class Activities:
                 pass  # an earlier attempt of this activity moved it
             except Refused as refused:
                 detail = {"why": refused.message, "stage": asked.move.stage}
-                await write(tx, [line(asked.record_id, locked.record.visit_no, "not_moved", at,
-                                      reason=refused.reason, actor=asked.move.by, detail=detail)])
+                await write(
+                    tx,
+                    [
+                        line(
+                            asked.record_id,
+                            locked.record.visit_no,
+                            "not_moved",
+                            at,
+                            reason=refused.reason,
+                            actor=asked.move.by,
+                            detail=detail,
+                        )
+                    ],
+                )
                 return Moved(visit_no=locked.record.visit_no, refused=refused.reason)
             visit_no = locked.record.visit_no
         self.doorbell.ring(bell)
         return Moved(visit_no=visit_no)
-
-
-def _stage(locked: Locked, visit_no: int) -> str:
-    visit = locked.visit(visit_no)
-    return visit.stage_id if visit else ""
 
 
 async def _beat() -> None:
@@ -260,5 +272,3 @@ async def _beat() -> None:
     while True:
         activity.heartbeat()
         await asyncio.sleep(BEAT_EVERY)
-
-

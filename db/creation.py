@@ -8,7 +8,8 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic_core import to_json
-from sqlalchemy import BigInteger, String, bindparam, insert, text
+from sqlalchemy import BigInteger, String, bindparam, select, text
+from sqlmodel import col
 
 from db.engine import Transaction
 from db.facts import RecordRow, VisitRow
@@ -16,8 +17,8 @@ from db.journal import line
 from db.locked import registry
 from db.outbox import Bell, bell_rows
 from db.records import By, visit_row
-from db.rows import Ids, write
-from db.tables import Record
+from db.rows import Ids, Rows, write
+from db.tables import Employee
 from domain.errors import Refused
 from domain.fields import Registry, UnknownField, WrongType, dump, is_empty, parse, standard
 
@@ -57,15 +58,19 @@ class Created(NamedTuple):
 async def create(
     tx: Transaction, ids: Ids, new: NewRecord, by: By, *, depth: int = 0, parent: int | None = None
 ) -> Created:
-    """Write the record, its first visit, the journal and the outbox.
+    """Write the record, its first visit, the journal and the outbox, with one statement.
 
     `depth` and `parent` are those of a record born of a rule, the rule `by.rule` of its parent. Raises
     `Refused` for a pipeline, stage, responsible, contact or company there is not, and for a field that is
     unknown, read-only, of another type, or required and empty.
     """
+    if is_empty(new.title):
+        raise Refused("required_field_empty", "title is required and would be empty")
     around = await _surroundings(tx, new)
     stage = _stage(new, around)
-    fields = _fields(new.fields, registry(new.type, to_json(around.fields)))
+    known = registry(new.type, to_json(around.fields))
+    fields = _fields(new.fields, known)
+    await _check_people(tx, fields, known)
     record = RecordRow(
         id=await ids.take(tx, "record"), record_type=new.type, pipeline_id=new.pipeline, stage_id=stage,
         title=new.title, amount=new.amount, currency=new.currency, source=new.source,
@@ -81,10 +86,10 @@ async def create(
     detail |= {} if new.run_rules else {"run_rules": False}
     detail |= {"rule": by.rule, "parent": parent} if parent else {}
     bell = Bell.entered(record)
-    await tx.execute(insert(Record).values(record.model_dump() | {"parent_id": parent}))
     await write(
         tx,
         [
+            Rows("record", [record.model_dump() | {"parent_id": parent}]),
             visit_row(record.id, visit, "created", by, run_rules=new.run_rules),
             line(record.id, 1, "created", by.at, actor=by.who, detail=detail),
             bell_rows(bell, by.at),
@@ -121,6 +126,18 @@ async def _surroundings(tx: Transaction, new: NewRecord) -> _Around:
     if new.company is not None and not around.company:
         raise Refused("wrong_client", f"there is no company {new.company}")
     return around
+
+
+async def _check_people(tx: Transaction, fields: Mapping[str, JsonValue], known: Registry) -> None:
+    named = {name: value for name, value in fields.items() if known.record[name].type == "employee"}
+    if not named:
+        return
+    wanted = {name: value if isinstance(value, list) else [value] for name, value in named.items()}
+    ids = {str(one) for several in wanted.values() for one in several}
+    there = set((await tx.execute(select(col(Employee.id)).where(col(Employee.id).in_(ids)))).scalars())
+    for name, several in wanted.items():
+        if missing := [one for one in several if one not in there]:
+            raise Refused("wrong_type", f"{name}: there is no employee {missing[0]!r}")
 
 
 def _stage(new: NewRecord, around: _Around) -> str:

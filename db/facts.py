@@ -157,7 +157,8 @@ _LOCK = text("select * from record where id = :id for no key update").bindparams
 _AROUND = text("""
 select jsonb_build_object(
   'pipeline', (select to_jsonb(p) from pipeline p where p.id = :pipeline),
-  'stages', (select coalesce(jsonb_agg(s order by s.position), '[]') from stage s where s.pipeline_id = :pipeline),
+  'stages', (select coalesce(jsonb_agg(s order by s.position), '[]') from stage s
+             where s.pipeline_id = :pipeline),
   'rules_number', (select coalesce(max(number), 0) from rule_set where pipeline_id = :pipeline),
   'contact', (select to_jsonb(c) from contact c where c.id = :contact),
   'company', (select to_jsonb(c) from company c where c.id = :company),

@@ -95,7 +95,13 @@ async def end_holds(locked: Locked, visit_no: int, ends: Sequence[HoldEnd], by: 
         row = locked.holds[visit_no, end.rule]
         state, results = _how(row.kind, row.late_since, end, by)
         told.append(end.model_dump() | {"state": state, "results": results})
-        row.outcome, row.reason, row.ended_at, row.state, row.due_at = end.result, end.reason, end.at, state, None
+        row.outcome, row.reason, row.ended_at, row.state, row.due_at = (
+            end.result,
+            end.reason,
+            end.at,
+            state,
+            None,
+        )
         stored = locked.ledger[visit_no, end.rule, 0]
         stored.outcome, stored.reason, stored.at, stored.results = end.result, end.reason, end.at, results
     if not told:

@@ -21,6 +21,7 @@ from domain.fields import Field, Registry, WrongType, parse, standard
 from domain.hold import Hold
 from domain.holds.control import Control
 from domain.holds.wait import MoveTo, Wait
+from domain.journey import workflow_id
 from domain.schedule import Schedule, ScheduleFacts
 
 
@@ -30,7 +31,9 @@ class Locked:
     What acts in the transaction keeps it up to date, so that nothing is read twice.
     """
 
-    def __init__(self, tx: Transaction, book: Rulebook, record: RecordRow, surroundings: Surroundings) -> None:
+    def __init__(
+        self, tx: Transaction, book: Rulebook, record: RecordRow, surroundings: Surroundings
+    ) -> None:
         self.tx, self.book = tx, book
         self._hold_still(record, surroundings)
 
@@ -42,7 +45,9 @@ class Locked:
         self._calendars: dict[str, Calendar] = {}
 
     @classmethod
-    async def take(cls, tx: Transaction, book: Rulebook, record_id: int, since: int | None = None) -> Locked | None:
+    async def take(
+        cls, tx: Transaction, book: Rulebook, record_id: int, since: int | None = None
+    ) -> Locked | None:
         """Lock the record and read what surrounds it, with its visits from `since` (the present one) on."""
         record = await lock(tx, record_id)
         if record is None:
@@ -111,6 +116,10 @@ class Locked:
 
     def has_stage(self, stage: str) -> bool:
         return any(s.id == stage and s.retired_at is None for s in self.around.stages)
+
+    def key(self, rule: str) -> str:
+        """What decides a step's place where many are spread: `<workflow id>/<rule id>`."""
+        return f"{workflow_id(self.record.record_type, self.record.id)}/{rule}"
 
     def suspended(self, rule: str = "") -> bool:
         """Whether a cover lies on the record, or on one rule of its pipeline."""

@@ -82,7 +82,9 @@ async def change_pipeline(locked: Locked, pipeline: str, stage: str | None, by: 
     await _guard(locked, by)
     lines = await _leave(locked, "pipeline_changed", by)
     record.pass_no += 1
-    return await _enter(locked, place, "pipeline_changed", by, lines)
+    bell = await _enter(locked, place, "pipeline_changed", by, lines)
+    await locked.reload()  # another pipeline: other stages, fields, zone
+    return bell
 
 
 async def landing(locked: Locked, pipeline: str, stage: str | None, meaning: str) -> Place:
@@ -101,9 +103,13 @@ async def landing(locked: Locked, pipeline: str, stage: str | None, meaning: str
     fits = [row.id for row in stages if (row.id == stage if stage else row.meaning == meaning)]
     if not fits:
         what = f"stage {stage!r}" if stage else f"stage that means {meaning}"
-        raise Refused("wrong_pipeline", f"there is no pipeline {pipeline!r} of {record.record_type}s with a {what}")
+        raise Refused(
+            "wrong_pipeline", f"there is no pipeline {pipeline!r} of {record.record_type}s with a {what}"
+        )
     number = select(col(RuleSet.number)).where(col(RuleSet.pipeline_id) == pipeline)
-    latest = (await locked.tx.execute(number.order_by(col(RuleSet.number).desc()).limit(1))).scalar_one_or_none()
+    latest = (
+        await locked.tx.execute(number.order_by(col(RuleSet.number).desc()).limit(1))
+    ).scalar_one_or_none()
     return Place(pipeline, fits[0], latest or 0)
 
 
@@ -128,7 +134,9 @@ async def restore(locked: Locked, by: By) -> Bell | None:
         stage = next(s.id for s in locked.around.stages if s.meaning == "process" and s.retired_at is None)
     record.deleted_at = None
     await locked.tx.execute(_DELETE, {"id": record.id, "at": None})
-    return await _enter(locked, Place(record.pipeline_id, stage, locked.around.rules_number), "restored", by, [])
+    return await _enter(
+        locked, Place(record.pipeline_id, stage, locked.around.rules_number), "restored", by, []
+    )
 
 
 def check_version(locked: Locked, expected: int | None) -> None:
@@ -145,13 +153,19 @@ async def suspend_for_loop(locked: Locked, at: datetime, why: str, owner: str) -
     rows = [line(record.id, record.visit_no, "suspended", at, reason="loop", detail={"why": why})]
     if owner:
         told = {"employee_id": owner, "record_id": record.id, "visit_no": record.visit_no, "sender": "system"}
-        rows.append(Rows("notification", [told | {"body": f"{record.title!r} is suspended: {why}", "at": at}]))
+        rows.append(
+            Rows("notification", [told | {"body": f"{record.title!r} is suspended: {why}", "at": at}])
+        )
     return rows
 
 
 # -- inside ------------------------------------------------------------------------------------------
-_DELETE = text("update record set deleted_at = :at where id = :id").bindparams(bindparam("id", type_=BigInteger))
-_CLEAR_MARKS = text("update visit set kept = '[]' where record_id = :id and visit_no < :visit_no and kept <> '[]'")
+_DELETE = text("update record set deleted_at = :at where id = :id").bindparams(
+    bindparam("id", type_=BigInteger)
+)
+_CLEAR_MARKS = text(
+    "update visit set kept = '[]' where record_id = :id and visit_no < :visit_no and kept <> '[]'"
+)
 _CLEAR_MARKS = _CLEAR_MARKS.bindparams(bindparam("id", type_=BigInteger))
 _LEAVE = text("""
 with v as (
@@ -168,7 +182,9 @@ where id = :id
 """).bindparams(bindparam("id", type_=BigInteger))
 
 
-_SUSPEND = text("update record set suspended = :why where id = :id").bindparams(bindparam("id", type_=BigInteger))
+_SUSPEND = text("update record set suspended = :why where id = :id").bindparams(
+    bindparam("id", type_=BigInteger)
+)
 _MOVES = text("""
 select count(*) filter (where entered_at > :hour) as hour, count(*) as week from visit
 where record_id = :id and automatic and entered_at > :week and entered_at > coalesce(:since, '-infinity')
@@ -200,7 +216,9 @@ async def _leave(
     lines = await end_holds(locked, visit.visit_no, ends, ended_by) if ends else []
     lines += await end_holds(locked, visit.visit_no, left, by.who)
     # a wait whose time was out has ended: it does not cut off what stands below it
-    ended = locked.ended(visit.visit_no) - {end.rule for end in left if end.result != "superseded"} | {by.rule}
+    ended = locked.ended(visit.visit_no) - {end.rule for end in left if end.result != "superseded"} | {
+        by.rule
+    }
     plan = (await locked.rules(visit.visit_no)).plan(visit.stage_id)
     visit.kept = kept(plan, ended, reason)
     visit.left_at, visit.left_reason, visit.left_by = by.at, reason, by.rule
@@ -228,12 +246,10 @@ async def _enter(locked: Locked, place: Place, cause: str, by: By, lines: list[R
     locked.entered(visit)
     bell = Bell.entered(record)
     rows = [*lines, visit_row(record.id, visit, cause, by)]
-    rows.append(
-        line(
-            record.id, record.visit_no, cause, by.at, rule=by.rule and "", actor=by.who,
-            detail={"from": before, "to": f"{place.pipeline}/{place.stage}"} | ({"rule": by.rule} if by.rule else {}),
-        )
-    )  # fmt: skip
+    detail = {"from": before, "to": f"{place.pipeline}/{place.stage}"} | (
+        {"rule": by.rule} if by.rule else {}
+    )
+    rows.append(line(record.id, record.visit_no, cause, by.at, actor=by.who, detail=detail))
     rows.append(bell_rows(bell, by.at, delivered=bool(by.rule)))
     await write(locked.tx, rows)
     return bell
@@ -241,6 +257,8 @@ async def _enter(locked: Locked, place: Place, cause: str, by: By, lines: list[R
 
 def visit_row(record_id: int, visit: VisitRow, cause: str, by: By, *, run_rules: bool = True) -> Rows:
     """The row of a visit that begins."""
-    own = visit.model_dump(include={"visit_no", "pipeline_id", "stage_id", "rules_number", "pass_no", "entered_at"})
+    own = visit.model_dump(
+        include={"visit_no", "pipeline_id", "stage_id", "rules_number", "pass_no", "entered_at"}
+    )
     said = {"cause": cause, "automatic": by.automatic, "actor": by.who, "run_rules": run_rules}
     return Rows("visit", [own | said | {"record_id": record_id}])

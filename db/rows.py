@@ -45,7 +45,7 @@ def _statement(shapes: tuple[Shape, ...]) -> TextClause:
         known = SQLModel.metadata.tables[table].c
         named = ", ".join(known[column].name for column in columns)  # KeyError: no such column
         source = f"jsonb_populate_recordset(null::public.{table}, cast(:r{i} as jsonb))"
-        inserts.append(f"insert into {table} ({named}) select {named} from {source}")
+        inserts.append(f"insert into {table} ({named}) select {named} from {source}")  # noqa: S608  # known names
     *first, last = inserts
     clauses = ", ".join(f"w{i} as ({insert})" for i, insert in enumerate(first))
     return text(f"with {clauses} {last}" if first else last)
@@ -64,7 +64,9 @@ class Ids:
         """An id for a new row of `table`."""
         free = self._free.setdefault(table, [])
         if not free:
-            sequence = f"select nextval(pg_get_serial_sequence('{SQLModel.metadata.tables[table].name}', 'id'))"
+            sequence = (
+                f"select nextval(pg_get_serial_sequence('{SQLModel.metadata.tables[table].name}', 'id'))"
+            )
             found = await tx.execute(text(f"{sequence} from generate_series(1, {_BLOCK})"))
             free.extend(sorted((int(row[0]) for row in found), reverse=True))
         return free.pop()

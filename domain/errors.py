@@ -6,8 +6,8 @@ from __future__ import annotations
 class Refused(Exception):
     """It cannot be done, now or ever: nothing was changed.
 
-    `reason` is a name for programs and the reason of a failed step (`wrong_stage`), `message` says it in plain
-    words, `status` is what an HTTP call answers.
+    `reason` is a name for programs and the reason of a failed step (`wrong_stage`), `message` says it in
+    plain words, `status` is what an HTTP call answers.
     """
 
     def __init__(self, reason: str, message: str, status: int = 422) -> None:

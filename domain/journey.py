@@ -106,8 +106,7 @@ class FactsChanged(BaseModel):
 
 
 class Move(BaseModel):
-    """A request to move the record to another stage of its pipeline. `by` is who asks, an employee or a client
-    of the API."""
+    """A request to move the record to another stage of its pipeline. `by`: an employee, or `api`."""
 
     id: str
     stage: str

@@ -10,7 +10,6 @@ from pydantic import BaseModel, JsonValue
 from domain.rule import Nature, OnExit, Rule, RunIfPrevious
 from domain.schedule import Schedule
 
-
 NatureOf = Callable[[str, Mapping[str, JsonValue]], Nature]
 """The nature of a kind with certain parameters."""
 

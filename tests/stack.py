@@ -1,8 +1,8 @@
 """A record's journey on the whole stack under virtual time, told a scenario event by event.
 
-Each workflow has a virtual clock of its own, which can only run on. So that it never overtakes what is still to
-be told, it is kept a little behind: before an event it is brought to every time at which something is due by
-then, and otherwise to `LAG` before the event. What acts is booked at its due time.
+Each workflow has a virtual clock of its own, which can only run on. So that it never overtakes what is still
+to be told, it is kept a little behind: before an event it is brought to every time at which something is due
+by then, and otherwise to `LAG` before the event. What acts is booked at its due time.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The thin shell around the state machine: what is heard becomes events, what is under way is made so.
 
-After each event `Progress.resume()` says which acts, timers and questions are under way; the shell starts what
-is missing and cancels timers that are no longer wanted. It knows no kind of rule: the type of an activity is
-the kind. Handlers of signals only record, so that none is lost over continue-as-new.
+After each event `Progress.resume()` says which acts, timers and questions are under way; the shell starts
+what is missing and cancels timers that are no longer wanted. It knows no kind of rule: the type of an
+activity is the kind. Handlers of signals only record, so that none is lost over continue-as-new.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from domain.events import Arm, Ended, Event, Fired, HoldEnd, HoldEnded, Outcome, Plan, Planned, Run
+    from domain.events import Arm, Ended, Fired, HoldEnd, HoldEnded, Outcome, Plan, Planned, Run
     from domain.journey import (
         WORKFLOW,
         ActEnded,
@@ -25,155 +25,50 @@ with workflow.unsafe.imports_passed_through():
         ClientActivity,
         Driven,
         EnterStage,
-        Entered,
         FactsChanged,
         JourneyState,
         Move,
         Moved,
         MoveRecord,
         Operate,
-        Operation,
         PlannedSteps,
         RecordActivity,
         Replan,
         RuleRun,
         ScheduleSteps,
-        Shown,
         Turn,
-        Verb,
         io_queue,
     )
     from domain.plan import Step
+    from workflows.hearing import Asked, Heard, Hearing
     from workflows.showing import attributes, details
 
 RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
 DATABASE = timedelta(seconds=10)  # what an activity on the database may take
 SEND, BEAT = timedelta(minutes=3), timedelta(seconds=10)
-REMEMBERED = 50  # request ids of signals and updates
 AT_A_STAGE = 100  # events of a run after which a new stage begins a new run
 
 
-class _Asked(NamedTuple):
-    """What an operator asked for; `answer` is None until it is known."""
-
-    verb: Verb
-    operation: Operation
-
-
-Heard = Event | ClientActivity | FactsChanged | Move | _Asked
-
-
 @workflow.defn(name=WORKFLOW)
-class Journey:
+class Journey(Hearing):
     """Follows one record from its creation to its deletion."""
 
     @workflow.init
     def __init__(self, state: JourneyState) -> None:
-        self._state = state
-        self._inbox: list[Heard] = []
+        super().__init__(state)
         self._timers: dict[tuple[int, str], tuple[datetime, asyncio.Task[None]]] = {}
         self._under_way: dict[tuple[int, str, int], asyncio.Task[None]] = {}
-        self._answers: dict[str, str] = {}
         self._asking = 0  # activities the loop itself waits for
         self._gone = False
-
-    # -- what it hears -------------------------------------------------------------------------
-    @workflow.signal
-    def entered(self, heard: Entered) -> None:
-        self._state.wanted = max(self._state.wanted, heard.visit_no)
-
-    @workflow.signal
-    def client_activity(self, heard: ClientActivity) -> None:
-        self._hear_once(heard.id, heard)
-
-    @workflow.signal
-    def facts_changed(self, heard: FactsChanged) -> None:
-        self._hear_once(heard.id, heard)
-
-    @workflow.signal
-    def move(self, heard: Move) -> None:
-        self._hear_once(heard.id, heard)
-
-    @workflow.query
-    def state(self) -> Shown:
-        """All that the journey knows."""
-        waits = self._inbox or self._under_way or self._asking or self._behind() or self._state.progress.unbooked
-        return Shown(**dict(self._state), at_rest=not waits)
-
-    @workflow.update
-    async def run_now(self, asked: Operation) -> None:
-        await self._operate("run_now", asked)
-
-    @workflow.update
-    async def skip(self, asked: Operation) -> None:
-        await self._operate("skip", asked)
-
-    @workflow.update
-    async def reschedule(self, asked: Operation) -> None:
-        await self._operate("reschedule", asked)
-
-    @workflow.update
-    async def suspend(self, asked: Operation) -> None:
-        await self._operate("suspend", asked)
-
-    @workflow.update
-    async def resume(self, asked: Operation) -> None:
-        await self._operate("resume", asked)
-
-    @run_now.validator
-    def _may_run_now(self, asked: Operation) -> None:
-        self._pending(asked)
-
-    @skip.validator
-    def _may_skip(self, asked: Operation) -> None:
-        self._pending(asked)
-
-    @reschedule.validator
-    def _may_reschedule(self, asked: Operation) -> None:
-        self._pending(asked)
-        if asked.due is None:
-            raise ApplicationError("to reschedule a step, say when it is due", type="no_due", non_retryable=True)
-
-    @suspend.validator
-    def _may_suspend(self, asked: Operation) -> None:
-        self._named(asked)
-
-    @resume.validator
-    def _may_resume(self, asked: Operation) -> None:
-        self._named(asked)
-
-    def _named(self, asked: Operation) -> None:
-        if not asked.who.strip():
-            raise ApplicationError("say who asks", type="no_name", non_retryable=True)
-
-    def _pending(self, asked: Operation) -> None:
-        self._named(asked)
-        progress = self._state.progress
-        step = progress.step(asked.visit_no or progress.visit_no, asked.rule)
-        if step is None or step.over or step.status not in ("armed", "due", "open", "expiring"):
-            what = f"{asked.rule!r} is not pending"
-            raise ApplicationError(what, type="not_pending", non_retryable=True)
-
-    def _hear_once(self, request: str, heard: Heard) -> bool:
-        if request in self._state.seen:
-            return False
-        self._state.seen = [*self._state.seen[1 - REMEMBERED :], request]
-        self._inbox.append(heard)
-        return True
-
-    async def _operate(self, verb: Verb, asked: Operation) -> None:
-        if not self._hear_once(asked.id, _Asked(verb, asked)):
-            return
-        await workflow.wait_condition(lambda: asked.id in self._answers)
-        if refused := self._answers.pop(asked.id):
-            raise ApplicationError(refused, type="refused", non_retryable=True)
 
     # -- the loop ------------------------------------------------------------------------------
     @workflow.run
     async def run(self, state: JourneyState) -> None:
         self._go_on()
         while not self._finished():
-            await workflow.wait_condition(lambda: self._behind() or bool(self._inbox) or self._may_continue_as_new())
+            await workflow.wait_condition(
+                lambda: self._behind() or bool(self._inbox) or self._may_continue_as_new()
+            )
             if self._behind():
                 if self._events() > AT_A_STAGE and self._calm():
                     self._continue_as_new()
@@ -183,6 +78,10 @@ class Journey:
             else:
                 self._continue_as_new()
             self._go_on()
+
+    def _busy(self) -> bool:
+        waits = self._inbox or self._under_way or self._asking or self._behind()
+        return bool(waits or self._state.progress.unbooked)
 
     def _behind(self) -> bool:
         progress = self._state.progress
@@ -204,9 +103,10 @@ class Journey:
         workflow.continue_as_new(self._state)
 
     async def _enter(self) -> None:
-        """One activity opens the visits that were missed and does what is due; the machine comes back with it."""
+        """One activity opens the visits that were missed, does what is due, and hands the machine back."""
+        wanted = max(self._state.wanted, self._state.progress.moved_to)
         asked = EnterStage(record_id=self._state.record_id, progress=self._state.progress)
-        await self._drive("enter_stage", asked, f"visit {max(self._state.wanted, self._state.progress.moved_to)}")
+        await self._drive("enter_stage", asked, f"visit {wanted}")
         self._state.wanted = max(self._state.wanted, self._state.progress.visit_no)
         if not self._gone and self._state.progress.visit_no < self._state.wanted:
             self._state.wanted = self._state.progress.visit_no  # there is no such visit (a signal by hand)
@@ -217,14 +117,21 @@ class Journey:
             case FactsChanged():
                 replan = Replan(record_id=record_id, progress=progress, at=heard.at, fields=heard.fields)
                 await self._drive("replan", replan, ", ".join(heard.fields))
-            case _Asked(verb, operation):
+            case Asked(verb, operation):
                 operate = Operate(record_id=record_id, progress=progress, verb=verb, operation=operation)
-                self._answers[operation.id] = await self._drive("operate", operate, f"{verb} {operation.rule}")
+                self._answers[operation.id] = await self._drive(
+                    "operate", operate, f"{verb} {operation.rule}"
+                )
             case ClientActivity() if heard.recorded:
-                ends = [HoldEnded(e.visit_no, HoldEnd.model_validate(e.model_dump(exclude={"visit_no"}))) for e in heard.ends]
+                ends = [
+                    HoldEnded(e.visit_no, HoldEnd.model_validate(e.model_dump(exclude={"visit_no"})))
+                    for e in heard.ends
+                ]
                 progress.on(*ends)
             case ClientActivity():
-                await self._execute("record_client_activity", RecordActivity(record_id=record_id, activity=heard), None)
+                await self._execute(
+                    "record_client_activity", RecordActivity(record_id=record_id, activity=heard), None
+                )
             case Move():
                 moved = await self._execute("move_record", MoveRecord(record_id=record_id, move=heard), Moved)
                 self._state.wanted = max(self._state.wanted, moved.visit_no)

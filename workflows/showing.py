@@ -68,7 +68,9 @@ def details(state: JourneyState) -> str:
     ]
     if not rows:
         return f"{head}\n\nNothing is pending."
-    return "\n".join([head, "", "| visit | rule | kind | status | due (UTC) |", "|---|---|---|---|---|", *rows])
+    return "\n".join(
+        [head, "", "| visit | rule | kind | status | due (UTC) |", "|---|---|---|---|---|", *rows]
+    )
 
 
 def _status(step: Step) -> str:

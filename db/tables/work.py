@@ -57,8 +57,9 @@ class Journal(SQLModel, table=True):
 class Hold(SQLModel, table=True):
     """A wait or a control. An empty outcome is an open one; the first cause to fill it wins.
 
-    `turn` is when its turn had come, `due_at` its next act by the clock, `next_act` that act's number,
-    `told` whom a control told that it is late, `late_since` the deadline it missed. `pinned`: rescheduled by a person, follows no facts.
+    `turn` is when it was due to open, `due_at` its next act by the clock, `next_act` the number of its next
+    notice, `told` whom a control told that it is late, `late_since` the deadline it missed. `pinned`:
+    rescheduled by a person, follows no facts.
     """
 
     __table_args__ = (

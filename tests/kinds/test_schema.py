@@ -87,7 +87,7 @@ async def test_several_processes_may_migrate_at_once(postgres: Cluster) -> None:
         "update journal set reason = 'another'",
         "delete from journal",
         "truncate journal",
-        "update rule_set set rules = '[]'",
+        "update rule_set set stages = '{}'",
         "delete from rule_set",
         "truncate rule_set",
     ],

@@ -1,0 +1,98 @@
+"""A control: flags lateness, tells whom it concerns in working time, escalates, ends with its condition."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, bindparam, text
+
+from activities.act import Act
+from activities.escalation import Notice, next_notice, notices
+from activities.hold_rows import claim, earlier, keep, say
+from activities.recipients import employees
+from activities.runner import Run, Runner
+from db.facts import HoldRow
+from db.journal import end_holds
+from domain.conditions import judge, turns_at
+from domain.events import Outcome
+from domain.holds.control import Control
+from domain.schedule import due
+
+
+async def control_acts(runner: Runner, run: Run, row: HoldRow, params: Control) -> Outcome:
+    """At a turn of its condition, the deadline, or a level of the escalation."""
+    locked = runner.locked
+    at = runner.on_time(row.due_at)
+    if params.until is not None and judge(params.until, locked.values(run.visit_no), at, locked.zone).holds:
+        await runner.flush()
+        end = (await locked.hold(row)).resolved(at)
+        runner.add(*await end_holds(locked, run.visit_no, [end], "condition"))
+        return Outcome(result="done", reason=end.reason, at=at, closing=end.closing)
+    if row.due_at is None or runner.now < row.due_at:
+        return Outcome(result="open", due=row.due_at, at=runner.now)
+    deadline = row.late_since or await _deadline(runner, row, params)
+    if deadline is None or runner.now < deadline:  # only a turn of its condition, which does not hold
+        row.due_at = await _next_look(runner, row, params, deadline)
+    else:
+        row.due_at = await _late(runner, run, row, params, deadline)
+    await keep(runner, row)
+    return Outcome(result="open", due=row.due_at, at=at)
+
+
+async def _late(
+    runner: Runner, run: Run, row: HoldRow, params: Control, deadline: datetime
+) -> datetime | None:
+    """Flag it, tell whom it concerns (in working time), answer when the next notice is due."""
+    locked = runner.locked
+    if row.late_since is None:
+        row.late_since, row.state, locked.record.late = deadline, "late", True
+        await locked.tx.execute(_FLAG, {"id": locked.record.id})
+        say(runner, run, "late", runner.on_time(deadline), {})
+    calendar = await locked.calendar() if params.deadline.working_time else None
+    planned = notices(params, deadline, calendar, locked.zone)
+    while (notice := next_notice(planned, row.next_act)) and notice.at <= runner.now:
+        await _tell(runner, run, row, params, notice)
+        row.next_act += 1
+    return await _next_look(runner, row, params, notice.at if notice else None)
+
+
+async def _tell(runner: Runner, run: Run, row: HoldRow, params: Control, notice: Notice) -> None:
+    """One notice. Nobody to tell is a failure the owner hears of; the record is late all the same."""
+    locked, at = runner.locked, runner.on_time(notice.at)
+    rule = (await locked.rules(run.visit_no)).rule(run.rule)
+    body = Act(locked, run.visit_no, rule, run.n, at, runner.ids).text(params.message).strip()
+    body = body or f"{rule.title or rule.id}: {locked.record.title} is late"
+    people = await employees(locked, notice.recipients, at)
+    for employee in people:
+        runner.add(runner.notice(run, employee.id, body, at))
+    told = [employee.id for employee in people]
+    row.told = [*row.told, *(e for e in told if e not in row.told)]
+    if (run.visit_no, run.rule, run.n) not in locked.ledger:
+        claim(
+            runner, run, Outcome(result="done" if told else "failed", reason="" if told else "nobody", at=at)
+        )
+    say(runner, run, "told_late" if told else "not_told", at, {"told": told, "level": row.next_act})
+    if not told and (owner := await runner.owner(run.visit_no)):
+        runner.add(runner.notice(run, owner, f"{body} (and nobody was there to be told)", at))
+
+
+async def _deadline(runner: Runner, row: HoldRow, params: Control) -> datetime | None:
+    """When the control is late: rescheduled by a person, or as its schedule says from its opening."""
+    if row.pinned:
+        return row.due_at
+    facts = await runner.locked.schedule_facts(params.deadline, runner.house.jitter)
+    found = due(params.deadline, row.opened_at, row.opened_at, facts, runner.locked.key(row.rule))
+    return found.at
+
+
+async def _next_look(
+    runner: Runner, row: HoldRow, params: Control, deadline: datetime | None
+) -> datetime | None:
+    """The deadline, or the instant before it at which the clock turns the condition."""
+    if params.until is None:
+        return deadline
+    locked = runner.locked
+    return earlier(deadline, turns_at(params.until, locked.values(row.visit_no), runner.now, locked.zone))
+
+
+_FLAG = text("update record set late = true where id = :id").bindparams(bindparam("id", type_=BigInteger))

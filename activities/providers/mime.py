@@ -1,0 +1,118 @@
+"""E-mail messages as bytes (RFC 5322): nothing that was written can become a header of its own.
+
+The headers are written here and not by the library, which decodes what looks encoded (`=?utf-8?q?=0D=0A…?=`)
+and folds long names so that what was quoted no longer is.
+"""
+
+from __future__ import annotations
+
+import email.policy
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from email.header import Header
+from email.message import EmailMessage
+from email.utils import format_datetime
+from typing import Final, NamedTuple
+
+_POLICY: Final = email.policy.SMTP.clone(cte_type="7bit")  # so no server has to know 8BITMIME
+_NAMED = re.compile(r'"?(?P<name>[^"<>]*)"?\s*<(?P<address>[^<>]*)>')
+_ADDRESS = re.compile(
+    r"(?!\.|[^@]*\.\.)[^\s@<>()\[\],;:\\\"]{1,64}(?<!\.)@"
+    r"(?:[^\W_][\w-]{0,62}\.)*[^\W_][\w-]{0,62}"
+)
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9 !#$%&'*+/^_`{|}~-]*")
+_LONGEST_ADDRESS = 254
+_SHORT = 70  # characters that fit on the line with the header's name
+
+
+class Mailbox(NamedTuple):
+    """An address that can be written to, and whose it is."""
+
+    address: str
+    name: str = ""
+
+
+class Envelope(NamedTuple):
+    """Who writes to whom, as the headers say it."""
+
+    sender: Mailbox
+    to: Sequence[Mailbox]
+    cc: Sequence[Mailbox] = ()
+    reply_to: Mailbox | None = None
+
+
+def mailbox(written: str) -> Mailbox:
+    """`ada@firm.example` or `Ada Lovelace <ada@firm.example>`. Raises `ValueError` for anything else."""
+    found = _NAMED.fullmatch(written.strip())
+    address = (found["address"] if found else written).strip()
+    if len(address) > _LONGEST_ADDRESS or not address.isprintable() or not _ADDRESS.fullmatch(address):
+        raise ValueError(f"{written.strip()[:_LONGEST_ADDRESS]!r} is no e-mail address")
+    in_ascii_domain(address)
+    return Mailbox(address, one_line(found["name"]) if found else "")
+
+
+def in_ascii_domain(address: str) -> str:
+    """The address with its domain as the name service knows it (`bücher.example` → `xn--bcher-kva.example`).
+
+    Raises `ValueError` for a domain that has no such form, or whose form would be another domain's.
+    """
+    local, _, domain = address.rpartition("@")
+    if domain.isascii():
+        return address
+    encoded = domain.encode("idna")
+    if encoded.decode("idna") != domain.lower():  # IDNA 2003 makes straße.example strasse.example
+        raise ValueError(f"the domain of {address} has no form in ASCII")
+    return f"{local}@{encoded.decode('ascii')}"
+
+
+def one_line(text: str) -> str:
+    """The text without what would end a line or turn the direction of what is read."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def build(message_id: str, at: datetime, envelope: Envelope, subject: str, text: str, html: str) -> bytes:
+    """The message. `text` or `html` may be empty; of both the reader takes one."""
+    headers = {
+        "Message-ID": message_id,
+        "Date": format_datetime(at),
+        "From": _shown(envelope.sender),
+        "Reply-To": _shown(envelope.reply_to) if envelope.reply_to else "",
+        "To": ",\r\n ".join(_shown(box) for box in envelope.to),
+        "Cc": ",\r\n ".join(_shown(box) for box in envelope.cc),
+        "Subject": _subject(one_line(subject)),
+        "Auto-Submitted": "auto-generated",  # RFC 3834: no out-of-office notes in return
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value)
+    return lines.encode("ascii") + _body(text, html)
+
+
+def _body(text: str, html: str) -> bytes:
+    body = EmailMessage(policy=_POLICY)
+    if text:
+        body.set_content(text)
+    if text and html:
+        body.add_alternative(html, subtype="html")
+    elif html:
+        body.set_content(html, subtype="html")
+    return body.as_bytes()
+
+
+def _subject(text: str) -> str:
+    plain = text.isascii() and "=?" not in text and len(text) <= _SHORT
+    return text if plain else _encoded(text)
+
+
+def _shown(box: Mailbox) -> str:
+    address = in_ascii_domain(box.address)
+    if not address.isascii():  # RFC 6857, 3.1.8: where only ASCII may stand, an empty group of that name
+        return f"{_encoded(box.address)}: ;"
+    if not box.name:
+        return address
+    plain = _PLAIN_NAME.fullmatch(box.name) and len(box.name) <= _SHORT
+    return f"{box.name if plain else _encoded(box.name)} <{address}>"
+
+
+def _encoded(text: str) -> str:
+    """As encoded words (RFC 2047), which hold nothing that means anything in a header."""
+    return Header(text, "utf-8", header_name="Reply-To").encode(linesep="\r\n")

@@ -1,0 +1,133 @@
+"""Publishing the rules of a pipeline: checked as a whole, numbered, and never changed again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from pydantic import BaseModel, JsonValue
+from pydantic_core import to_json
+from sqlalchemy import text
+
+from activities.check import check
+from activities.effect import RecordType, Setting
+from db.engine import Transaction
+from db.locked import registry
+from db.rows import Rows, write
+from domain.errors import Refused
+from domain.fields import Problem
+from domain.rule import RuleSet
+
+
+class RulesRefused(Refused):
+    """The rules cannot be published; `problems` says everything that is wrong with them."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        first = problems[0]
+        super().__init__("rules_refused", f"{first.place}: {first.message}" if first.place else first.message)
+        self.problems = list(problems)
+
+
+class Surroundings(NamedTuple):
+    """What rules of a pipeline are checked against. `number` is that of its present version, 0 for none."""
+
+    setting: Setting
+    others: Mapping[str, RuleSet]
+    number: int
+
+
+async def publish(tx: Transaction, pipeline: str, rules: RuleSet, owner: str, at: datetime) -> int:
+    """Publish the next version and answer its number. Open visits stay on the version they were opened with.
+
+    `owner` is told of failures. Publications take turns: a cycle over two pipelines is found by the second.
+    Raises `RulesRefused`, or `Refused` for a pipeline there is not.
+    """
+    await tx.execute(_TAKE_TURNS)
+    around = await surroundings(tx, pipeline)
+    # thousands of templates take seconds: meanwhile the process does other things
+    problems = await asyncio.to_thread(check, rules, around.setting, around.others)
+    if owner not in around.setting.employees:
+        problems.insert(0, Problem(place="/owner", message=f"there is no active employee {owner!r}"))
+    problems += await _reused(tx, pipeline, rules)
+    if problems:
+        raise RulesRefused(problems)
+    # in full: a default that changes one day must not change what was published
+    stages = rules.model_dump(mode="json")["stages"]
+    row = {"pipeline_id": pipeline, "number": around.number + 1, "owner_id": owner, "published_at": at}
+    await write(tx, [Rows("rule_set", [row | {"stages": stages}])])
+    return around.number + 1
+
+
+class _Found(BaseModel):
+    record_type: RecordType
+    fields: list[JsonValue]
+    number: int
+    stages: dict[str, list[tuple[str, str]]]
+    employees: list[str]
+    departments: list[str]
+    rules: dict[str, dict[str, JsonValue]]
+
+
+async def surroundings(tx: Transaction, pipeline: str) -> Surroundings:
+    """Read what the rules of a pipeline are checked against. Raises `Refused` for one there is not."""
+    row = (await tx.execute(_AROUND, {"pipeline": pipeline})).scalar_one_or_none()
+    if row is None:
+        raise Refused("unknown_pipeline", f"there is no pipeline {pipeline!r}", 404)
+    found = _Found.model_validate_json(row)
+    setting = Setting(
+        record_type=found.record_type,
+        pipeline=pipeline,
+        registry=registry(found.record_type, to_json(found.fields)),
+        stages={name: dict(stages) for name, stages in found.stages.items()},
+        employees=frozenset(found.employees),
+        departments=frozenset(found.departments),
+    )
+    others = {name: RuleSet.model_validate({"stages": stages}) for name, stages in found.rules.items()}
+    return Surroundings(setting, others, found.number)
+
+
+async def _reused(tx: Transaction, pipeline: str, rules: RuleSet) -> list[Problem]:
+    """Ids that an earlier version gave to another kind: results and repeat counts refer to them for ever."""
+    rows = await tx.execute(_USED, {"pipeline": pipeline})
+    used: dict[str, str] = {row.id: row.kind for row in rows}
+    return [
+        Problem(
+            place=f"/stages/{stage}/{i}/id",
+            message=f"{rule.id!r} was a rule of the kind {used[rule.id]}; ids are never used again",
+        )
+        for stage, listed in rules.stages.items()
+        for i, rule in enumerate(listed)
+        if used.get(rule.id, rule.kind) != rule.kind
+    ]
+
+
+_PUBLISHING: Final = 0x4A61_6C6F  # a number of our own among the advisory locks
+_TAKE_TURNS = text(f"select pg_advisory_xact_lock({_PUBLISHING})")
+_AROUND = text("""
+select jsonb_build_object(
+  'record_type', p.record_type,
+  'fields', p.fields,
+  'number', (select coalesce(max(number), 0) from rule_set where pipeline_id = p.id),
+  'stages', (
+    select jsonb_object_agg(o.id, (
+      select coalesce(jsonb_agg(jsonb_build_array(s.id, s.meaning) order by s.position, s.id), '[]')
+      from stage s where s.pipeline_id = o.id and s.retired_at is null))
+    from pipeline o where o.record_type = p.record_type),
+  'employees', (select coalesce(jsonb_agg(id), '[]') from employee where active),
+  'departments', (select coalesce(jsonb_agg(id), '[]') from department),
+  'rules', (
+    select coalesce(jsonb_object_agg(r.pipeline_id, r.stages), '{}') from (
+      select distinct on (r.pipeline_id) r.pipeline_id, r.stages
+      from rule_set r join pipeline o on o.id = r.pipeline_id
+      where o.record_type = p.record_type and o.id <> p.id
+      order by r.pipeline_id, r.number desc) r)
+)::text
+from pipeline p where p.id = :pipeline
+""")
+_USED = text("""
+select distinct r.value ->> 'id' as id, r.value ->> 'kind' as kind
+from rule_set v, jsonb_each(v.stages) s, jsonb_array_elements(s.value) r
+where v.pipeline_id = :pipeline
+""")

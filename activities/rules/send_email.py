@@ -1,0 +1,177 @@
+"""`send_email`: one message to employees, clients, or any address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from pydantic import JsonValue
+from sqlalchemy import func, select
+from sqlmodel import col
+
+from activities import recipients
+from activities.act import Act
+from activities.effect import Composed, Header, Html, Recipient, Sending, Setting, Text
+from activities.providers.mime import Envelope, Mailbox, build, mailbox, one_line
+from db.tables import Employee
+from domain.errors import Refused
+from domain.fields import FieldType, Problem
+
+
+class SendEmail(Sending):
+    """One e-mail to all in `to` and `cc`, with a `subject`, as plain `text`, as `html` or as both.
+
+    Recipients are any of `responsible` (the default), `supervisor`, `everybody`, `department:<id>`,
+    `employee:<id>`, or an address, also as a template: `{{ contact.email }}` gives every address of the
+    contact, `{{ contact.email.first }}` the first. With `skip_absent` employees who are absent are left out.
+    `sender` (by default the installation's address) and `reply_to` are an address, with a name if you like
+    (`Sales <sales@firm.example>`), `responsible`, or `employee:<id>`.
+    """
+
+    kind: ClassVar[str] = "send_email"
+    title: ClassVar[str] = "Send an e-mail"
+    channel: ClassVar = "email"
+    example: ClassVar[dict[str, JsonValue]] = {
+        "to": ["{{ contact.email.first }}"],
+        "cc": ["responsible"],
+        "subject": "Your offer: {{ record.title }}",
+        "text": "Dear {{ contact.first_name }},\n\nhere is what we talked about.",
+    }
+    results: ClassVar[dict[str, FieldType]] = {"message_id": "text", "recipients": "text"}
+    errors: ClassVar[dict[str, str]] = {
+        "no_address": "a recipient has no e-mail address; the others were served",
+        "nobody": "no recipient is left: inactive, absent, or there is none",
+        "text_empty": "nothing is left of the subject or the text once it is filled in",
+        "refused": "the mail server refuses the message or a recipient; other recipients were served",
+        "retry_for": "the mail server could not take it for as long as it was to be tried",
+    }
+
+    sender: Header = ""
+    to: list[Header] = ["responsible"]
+    cc: list[Header] = []
+    reply_to: Header = ""
+    subject: Header
+    text: Text = ""
+    html: Html = ""
+    skip_absent: bool = False
+
+    async def compose(self, act: Act) -> Composed:
+        subject, text = act.text(self.subject, "header"), act.text(self.text)
+        html = act.text(self.html, "html")
+        if not subject or not (text.strip() or html.strip()):
+            raise Refused("text_empty", f"the {'text' if subject else 'subject'} of the message is empty")
+        missing: list[str] = []
+        to = await self._boxes(act, self.to, missing)
+        cc = [box for box in await self._boxes(act, self.cc, missing) if not _among(box, to)]
+        if not (to or cc or missing):
+            raise Refused("nobody", "no recipient is left")
+        if not (to or cc):
+            raise Refused("no_address", f"without an e-mail address: {', '.join(missing)}")
+        sender = await self._one(act, self.sender or act.mail.sender)
+        reply_to = await self._one(act, self.reply_to) if self.reply_to else None
+        ours = await _of_employees(act, [box.address for box in (*to, *cc)])
+        envelope = Envelope(sender, to, cc, reply_to)
+        return Composed(
+            sender=sender.address,
+            recipients=tuple(Recipient(box.address, ours.get(box.address.lower(), "")) for box in (*to, *cc)),
+            missing=tuple(dict.fromkeys(missing)),
+            subject=subject,
+            content=lambda message_id: build(message_id, act.now, envelope, subject, text, html),
+        )
+
+    async def _boxes(self, act: Act, written: Sequence[str], missing: list[str]) -> list[Mailbox]:
+        """The mailboxes meant, each once; who has none is added to `missing`."""
+        words = [word for word in written if not _raw(word)]
+        people = await recipients.employees(act.locked, words, act.now, skip_absent=self.skip_absent)
+        found = [_of_person(person.name, person.email) or person.name for person in people]
+        for word in written:
+            if _raw(word):
+                found += _of_text(act, word)
+        missing += [box for box in found if isinstance(box, str)]
+        once: dict[str, Mailbox] = {}
+        for box in found:
+            if isinstance(box, Mailbox):
+                once.setdefault(box.address.lower(), box)
+        return list(once.values())
+
+    async def _one(self, act: Act, written: str) -> Mailbox:
+        """The mailbox of a sender. Raises `Refused` where it is none that a header can say."""
+        if _raw(written):
+            found = _of_text(act, written)
+        else:
+            people = await recipients.employees(act.locked, [written], act.now)
+            found = [_of_person(person.name, person.email) or person.name for person in people]
+        if len(found) != 1 or isinstance(found[0], str) or not found[0].address.rpartition("@")[0].isascii():
+            shown = ", ".join(box if isinstance(box, str) else box.address for box in found) or written
+            raise Refused("no_address", f"cannot be written from: {shown}")
+        return found[0]
+
+    def problems(self, setting: Setting) -> Iterator[Problem]:
+        if not (self.text.strip() or self.html.strip()):
+            yield Problem(place="/text", message="there is neither a text nor html")
+        yield from _written(self.to, setting, "/to")
+        yield from _written(self.cc, setting, "/cc") if self.cc else ()
+        for place, written in (("/sender", self.sender), ("/reply_to", self.reply_to)):
+            if written in ("supervisor", "everybody") or written.startswith("department:"):
+                yield Problem(place=place, message=f"{written!r} is no address, responsible or employee:<id>")
+            elif written:
+                for problem in _written([written], setting, place):
+                    yield problem.model_copy(update={"place": place})
+
+
+def _raw(word: str) -> bool:
+    """Whether it is an address, perhaps as a template."""
+    return "@" in word or "{{" in word
+
+
+def _of_person(name: str, address: str) -> Mailbox | None:
+    try:
+        return mailbox(address)._replace(name=one_line(name))
+    except ValueError:
+        return None
+
+
+def _of_text(act: Act, template: str) -> list[Mailbox | str]:
+    """The addresses that a text comes to; in place of one that is none, how to name it."""
+    rendered = [part.strip() for part in act.text(template, "header").replace(";", ",").split(",")]
+    found: list[Mailbox | str] = []
+    for part in filter(None, rendered):
+        try:
+            found.append(mailbox(part))
+        except ValueError:
+            found.append(part)
+    return found or [_whose(act, template)]
+
+
+def _whose(act: Act, template: str) -> str:
+    """Who has no address: the person a template speaks of, or the template itself."""
+    contact, company = act.locked.around.contact, act.locked.around.company
+    if "contact." in template and contact:
+        return f"{contact.first_name} {contact.last_name}".strip() or f"contact {contact.id}"
+    if "company." in template and company:
+        return company.name
+    return template
+
+
+def _among(box: Mailbox, others: Sequence[Mailbox]) -> bool:
+    return any(box.address.lower() == other.address.lower() for other in others)
+
+
+async def _of_employees(act: Act, addresses: Sequence[str]) -> dict[str, str]:
+    """The addresses, in lower case, that are an active employee's, with the employee's name."""
+    email = func.lower(col(Employee.email))
+    asked = select(email, col(Employee.name)).where(col(Employee.active))
+    found = await act.tx.execute(asked.where(email.in_([address.lower() for address in addresses])))
+    return {row[0]: row[1] for row in found}
+
+
+def _written(written: Sequence[str], setting: Setting, place: str) -> Iterator[Problem]:
+    """Recipients as the rules of all kinds have them, and addresses."""
+    words = ["@" if _raw(word) else word for word in written]
+    yield from recipients.problems(words, setting, place, addresses=True)
+    for number, word in enumerate(written):
+        if "@" in word and "{{" not in word:
+            try:
+                mailbox(word)
+            except ValueError as wrong:
+                yield Problem(place=f"{place}/{number}", message=str(wrong))
