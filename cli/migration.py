@@ -1,6 +1,7 @@
 """Database schema and search attributes: what must be there before a worker starts."""
 
 import asyncio
+from datetime import UTC, datetime
 
 from temporalio.client import Client
 from temporalio.service import RPCError
@@ -15,10 +16,11 @@ PATIENCE = 60.0
 """Seconds that Temporal may take to come up."""
 
 
-async def migrate(settings: Settings) -> None:
-    """Upgrade the schema and register the search attributes.
+async def migrate(settings: Settings, *, sample: bool = False) -> bool:
+    """Upgrade the schema and register the search attributes; load the sample company if it is asked for.
 
-    Safe to repeat, and to run twice at once. Raises `Trouble` if Temporal does not answer, or refuses.
+    The sample goes only into a database without pipelines; the answer is whether it did now. Safe to repeat,
+    and to run twice at once. Raises `Trouble` if Temporal does not answer, or refuses.
     """
     # alembic runs a loop of its own
     await asyncio.to_thread(schema.upgrade, settings.database_url)
@@ -27,6 +29,11 @@ async def migrate(settings: Settings) -> None:
         await search_attributes.register(client)
     except (RPCError, ValueError, TimeoutError) as refused:
         raise Trouble(f"the search attributes could not be registered: {refused}") from refused
+    if not sample:
+        return False
+    from cli.sample.loading import load
+
+    return await load(settings.database_url, datetime.now(UTC))  # noqa: TID251 - the edge
 
 
 async def connect(settings: Settings) -> Client:

@@ -25,10 +25,13 @@ LOOK_EVERY = 0.2
 
 
 class Installation:
-    """The processes of one home folder. `run()` returns after SIGINT or SIGTERM; raises `Trouble`."""
+    """The processes of one home folder. `run()` returns after SIGINT or SIGTERM; raises `Trouble`.
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    `sample`: a database without pipelines gets a sample company.
+    """
+
+    def __init__(self, settings: Settings, *, sample: bool) -> None:
+        self.settings, self.sample = settings, sample
         self.home = settings.home
         self.supervisor = Supervisor(self._say)
         self.stopping = False
@@ -98,7 +101,7 @@ class Installation:
         self._say_where()
 
     def _migrate(self) -> None:
-        command = [sys.executable, "-m", "cli", "migrate"]
+        command = [sys.executable, "-m", "cli", "migrate", *(["--sample"] if self.sample else [])]
         with subprocess.Popen(command, env=self.environment, cwd=CODE, start_new_session=True) as migration:
             while migration.poll() is None:
                 if self.stopping:

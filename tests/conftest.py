@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 
+from tests.servers import postgres_server, temporal_server
 from tests.smtp_sink import SmtpSink
 
 if TYPE_CHECKING:  # unit tests load neither the database nor Temporal
@@ -28,17 +24,8 @@ TEMPLATE = "jalon_template"
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Cluster]:
     """A server of its own, which forces nothing to disk."""
-    from cli.embedded_postgres import Cluster
-
-    folder = Path(tempfile.mkdtemp(prefix="jalon-tests-"))
-    folder.chmod(0o755)  # as root the server runs as nobody, who has to come in
-    cluster = Cluster(folder / "postgres", durable=False)
-    try:
-        cluster.start()
+    with postgres_server() as cluster:
         yield cluster
-    finally:
-        cluster.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -79,28 +66,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture(scope="session")
 async def temporal() -> AsyncIterator[WorkflowEnvironment]:
     """Temporal's development server under virtual time: `temporal.fast_forward(handle, delta)`."""
-    from temporalio.common import SearchAttributeKey
-    from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
-
-    from db.temporal import DATA_CONVERTER
-    from domain.journey import SEARCH_ATTRIBUTES
-
-    dynamic = ("frontend.WorkflowTimeSkippingEnabled=true", 'history.timerProcessorMaxTimeShift="1ms"')
-    key_of = {
-        "Keyword": SearchAttributeKey.for_keyword,
-        "KeywordList": SearchAttributeKey.for_keyword_list,
-        "Datetime": SearchAttributeKey.for_datetime,
-    }
-    environment = await WorkflowEnvironment.start_time_skipping_v2(
-        ts_config=TimeSkippingConfig(enabled=False),
-        data_converter=DATA_CONVERTER,
-        search_attributes=[key_of[kind](name) for name, kind in SEARCH_ATTRIBUTES.items()],
-        dev_server_existing_path=str(Path(sys.executable).parent / "temporal"),
-        dev_server_log_level="error",
-        dev_server_startup_timeout=timedelta(seconds=60),
-        dev_server_extra_args=[part for value in dynamic for part in ("--dynamic-config-value", value)],
-    )
-    async with environment:
+    async with await temporal_server() as environment:
         yield environment
 
 

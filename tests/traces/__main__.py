@@ -1,9 +1,11 @@
-"""`python3 dev.py traces FILE`: real journeys through the engine, compared with the reference model."""
+"""`python3 dev.py traces FILE`: real journeys through the engine or the stack, beside the reference model."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -40,11 +42,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="traces", description=__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--cases", type=int, help="only the first N cases")
+    parser.add_argument("--on", choices=("engine", "stack"), default="engine")
     options = parser.parse_args()
-    summary = replay(options.file, options.cases, progress=True)
-    print(json.dumps(summary))
+    if options.on == "stack":
+        from tests.traces import on_stack
+
+        summary = asyncio.run(on_stack.replay(options.file, options.cases or 200, progress=True))
+    else:
+        summary = replay(options.file, options.cases, progress=True)
+    print(json.dumps(summary), flush=True)
     return 1 if summary["mismatches"] else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    os._exit(main())  # the Temporal client can abort an interpreter that shuts down by itself

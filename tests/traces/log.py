@@ -80,7 +80,10 @@ def told(case: Case, number: int, event: Event) -> Json:
         return made | {"type": "move", "stage": stage_of(event.activity)}
     if event.activity == CLIENT_ANSWER:
         return made | {"type": "client", "kind": "reply", "id": f"{case.id}-{number}"}
-    return made | {"type": "todo"}
+    made["type"] = "todo"
+    if event.activity.startswith("W_") and event.lifecycle in ("SCHEDULE", "COMPLETE"):
+        made |= {"subject": event.activity, "done": event.lifecycle == "COMPLETE"}
+    return made  # everything else is recorded only
 
 
 def shift(told_once: Json, weeks: int) -> Json:
