@@ -1,7 +1,7 @@
 """The base of all effects: fields are parameters, the docstring is the documentation, `apply` is the effect.
 
-A kind is one file in `activities/rules/` with one subclass. Nothing else knows it: the catalogue finds it, the
-worker registers it, the API validates and documents it.
+A kind is one file in `activities/rules/` with one subclass. Nothing else knows it: the catalogue finds it,
+the worker registers it, the API validates and documents it.
 """
 
 from __future__ import annotations

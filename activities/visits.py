@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, DateTime, bindparam, text
 from activities.follow import follow, plan
 from activities.runner import Run, Runner
 from activities.steps import act
+from db.engine import Transaction
 from db.facts import RecordRow, VisitRow
 from db.journal import book, line
 from db.locked import Locked
@@ -102,11 +103,18 @@ async def replan(runner: Runner, progress: Progress, changed: list[str], after: 
     return Driven(progress=progress, face=face_of(locked.record, suspended=locked.suspended()))
 
 
-async def first_to_read(locked_record: RecordRow, progress: Progress) -> int:
-    """The number of the first visit a journey has to look at."""
+async def first_to_read(tx: Transaction, record: RecordRow, progress: Progress) -> int:
+    """The number of the first visit a journey has to look at.
+
+    A journey that begins anew, because an administrator ended the one before, takes up what was kept too:
+    acts that were done answer what they ended as.
+    """
     if progress.visit_no:
         return min((v.visit_no for v in progress.visits), default=progress.visit_no)
-    return max(locked_record.journey_visit, 1)
+    if record.journey_visit < 2:
+        return 1
+    kept = (await tx.execute(_KEPT, {"id": record.id})).scalar_one()
+    return min(record.journey_visit, kept or record.journey_visit)
 
 
 async def _missed(locked: Locked, progress: Progress) -> list[Event]:
@@ -153,6 +161,14 @@ def _open(progress: Progress, visit_no: int, rule: str) -> bool:
     return step is None or not step.over
 
 
+_KEPT = text("""
+select min(v.visit_no) from visit v, jsonb_array_elements_text(v.kept) k(rule)
+where v.record_id = :id and not exists (
+  select 1 from ledger l
+  where l.record_id = v.record_id and l.visit_no = v.visit_no and l.rule = k.rule and l.n = 0
+    and l.outcome not in ('', 'open')
+)
+""").bindparams(bindparam("id", type_=BigInteger))
 _OPENED = text("""
 with v as (
   update visit set opened_at = :at where record_id = :id and visit_no <= :visit_no and opened_at is null

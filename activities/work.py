@@ -129,7 +129,7 @@ class Activities:
         record = await lock(tx, record_id)
         if record is None:
             return None
-        since = min(await visits.first_to_read(record, progress), record.visit_no)
+        since = min(await visits.first_to_read(tx, record, progress), record.visit_no)
         return Locked(tx, self.book, record, await around(tx, record, since))
 
     # -- single acts ---------------------------------------------------------------------------

@@ -55,6 +55,21 @@ class HoldEnd(BaseModel):
     closing: bool = False
 
 
+class Closing(BaseModel):
+    """The last act of a hold that has ended: whoever was told it is late is told how it ended."""
+
+    visit_no: int
+    rule: str
+    n: int
+
+
+class Early(BaseModel):
+    """The end of a hold that was heard before its opening was."""
+
+    visit_no: int
+    end: HoldEnd
+
+
 class Left(NamedTuple):
     """The stage of a visit was left; what goes on is in `kept`, how its holds ended in `holds`."""
 

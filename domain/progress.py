@@ -15,8 +15,10 @@ from pydantic import BaseModel
 from domain.events import (
     Again,
     Arm,
+    Closing,
     Command,
     Decision,
+    Early,
     Ended,
     Event,
     Fired,
@@ -34,21 +36,6 @@ from domain.schedule import Due
 from domain.visit import Visit
 
 ENDS_ALL = ("pipeline_changed", "record_deleted")
-
-
-class Closing(BaseModel):
-    """The last act of a hold that has ended: whoever was told it is late is told how it ended."""
-
-    visit_no: int
-    rule: str
-    n: int
-
-
-class Early(BaseModel):
-    """The end of a hold that was heard before its opening was."""
-
-    visit_no: int
-    end: HoldEnd
 
 
 class _Place(NamedTuple):
@@ -200,14 +187,8 @@ class Progress(BaseModel):
         elif outcome.result == "open":
             self._keep_open(place, outcome, out)
         else:
-            end = HoldEnd(
-                rule=rule,
-                result=outcome.result,
-                reason=outcome.reason,
-                at=outcome.at,
-                closing=outcome.closing,
-            )
-            self._end_hold(place, end, outcome.at, out, outcome.next)
+            own = outcome.model_dump(include={"result", "reason", "at", "closing"})
+            self._end_hold(place, HoldEnd(rule=rule, **own), outcome.at, out, outcome.next)
 
     def _put_back(self, place: _Place, outcome: Outcome, out: list[Command]) -> None:
         """The step has not acted: it waits for a condition, a person, its next attempt, its new time."""

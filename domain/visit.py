@@ -89,7 +89,8 @@ class Visit(BaseModel):
         """Step i has ended; nothing follows from it."""
         step = self.steps[i]
         self.disarm(step, out)
-        step.status, step.outcome, step.reason, step.waiting, step.due = "ended", result, reason, "", at
+        step.status, step.outcome, step.reason, step.waiting = "ended", result, reason, ""
+        step.turn, step.due = None, None  # when it ended, the journal knows; here it only costs bytes
 
     def follow(self, i: int, at: datetime, now: datetime, out: list[Command]) -> None:
         """The rule below step i has its turn."""
@@ -102,7 +103,7 @@ class Visit(BaseModel):
 
     def leave(self, left: Left, out: list[Command]) -> None:
         """The stage is left: what is not kept ends, what is to run now is due."""
-        fresh = not self.left and all(s.turn is None for s in self.steps)  # the journey never opened it
+        fresh = not self.left and all(s.status == "queued" for s in self.steps)  # the journey never opened it
         self.left, self.leaving = left.reason, False
         ends = {hold.rule: hold for hold in left.holds}
         for i, step in enumerate(self.steps):

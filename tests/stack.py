@@ -252,7 +252,7 @@ def rule_sets(scenario: Json, prefix: str = "") -> dict[str, Json]:
     """The rules of each pipeline, by stage."""
     return {
         prefix + name: {
-            stage: [_named(rule, prefix) for rule in rules] for stage, rules in written.get("rules", {}).items()
+            stage: [_named(rule, prefix) for rule in listed] for stage, listed in written["rules"].items()
         }
         for name, written in scenario["pipelines"].items()
     }

@@ -1,8 +1,8 @@
-"""The closing act of a control: whoever was told it is late is told how it ended, under a key of its own."""
+"""Acts of holds that cross each other: closing acts, and ends that are heard before the opening is."""
 
 from datetime import UTC, datetime, timedelta
 
-from domain.events import Ended, Fired, HoldEnd, Left, Opened, Outcome, Run
+from domain.events import Ended, Fired, HoldEnd, HoldEnded, Left, Opened, Outcome, Run
 from domain.plan import Step
 from domain.progress import Progress
 
@@ -37,3 +37,25 @@ def test_a_control_told_and_at_rest_takes_the_next_number_for_its_closing_act() 
     progress = late_control()
     progress.on(Ended(1, "watch", 1, Outcome(result="open", at=DEADLINE)))
     assert progress.on(left()) == [Run(1, "watch", 2)]
+
+
+def test_the_end_of_a_wait_that_is_heard_before_its_opening_ends_it_as_it_opens() -> None:
+    progress = Progress()
+    below = Step(rule="answered", kind="add_comment")
+    wait = Step(rule="answer", kind="wait", nature="wait", first=True)
+    assert progress.on(Opened(1, "offer", [wait, below], START)) == [Run(1, "answer", 0)]
+    end = HoldEnd(rule="answer", result="done", reason="client", at=START)
+    assert progress.on(HoldEnded(1, end)) == []
+    opening = Ended(1, "answer", 0, Outcome(result="open", due=DEADLINE, at=START))
+    assert Run(1, "answered", 0) in progress.on(opening)
+    assert progress.resume() == [Run(1, "answered", 0)]
+    assert progress.early == []
+
+
+def test_what_was_heard_early_goes_with_its_visit() -> None:
+    progress = Progress()
+    progress.on(Opened(1, "offer", [Step(rule="answer", kind="wait", nature="wait", first=True)], START))
+    progress.on(HoldEnded(1, HoldEnd(rule="answer", result="done", reason="client", at=START)))
+    progress.on(Left(1, START, "left_stage", [], []))
+    progress.on(Ended(1, "answer", 0, Outcome(result="stale", reason="outrun", at=START)))
+    assert progress.early == []
