@@ -1,0 +1,106 @@
+"""What callers are told of records. Instants are UTC."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BaseModel, JsonValue, PlainSerializer
+
+from db.facts import RecordRow
+from domain.fields import dump
+
+Amount = Annotated[Decimal, PlainSerializer(dump, return_type=int | float | str)]
+"""A JSON number where that is exact, else a text."""
+
+
+class RecordOut(BaseModel):
+    """A lead or a deal. `suspended` says why the loop guard stopped it."""
+
+    id: int
+    type: str
+    pipeline: str
+    stage: str
+    title: str
+    amount: Amount | None
+    currency: str
+    source: str
+    responsible: str | None
+    contact: int | None
+    company: int | None
+    fields: dict[str, JsonValue]
+    version: int
+    visit_no: int
+    late: bool
+    suspended: str | None
+    created_at: datetime
+    entered_at: datetime
+
+    @classmethod
+    def of(cls, record: RecordRow) -> RecordOut:
+        return cls(
+            id=record.id, type=record.record_type, pipeline=record.pipeline_id, stage=record.stage_id,
+            responsible=record.responsible_id, contact=record.contact_id, company=record.company_id,
+            **record.model_dump(include=_SAME),
+        )  # fmt: skip
+
+
+_SAME = {
+    "title", "amount", "currency", "source", "fields", "version", "visit_no", "late", "suspended",
+    "created_at", "entered_at",
+}  # fmt: skip
+
+
+class PendingOut(BaseModel):
+    """A step that has not ended. `due` is when it acts next, if that is known; `says` puts it in words.
+
+    `kept`: the stage was left, and this goes on.
+    """
+
+    visit_no: int
+    rule: str
+    kind: str
+    title: str
+    status: str
+    waiting: str = ""
+    due: datetime | None = None
+    kept: bool = False
+    says: str = ""
+
+
+class HoldOut(BaseModel):
+    """An open wait or control."""
+
+    visit_no: int
+    rule: str
+    kind: str
+    state: str
+    opened_at: datetime
+    ends_at: datetime | None
+    late_since: datetime | None
+    instruction: str
+
+
+class SuspensionOut(BaseModel):
+    """What a person stopped that covers this record, or a rule of its pipeline."""
+
+    scope: str
+    key: str
+
+
+class JourneyOut(BaseModel):
+    """Whether the record's journey answered; without it times are those the database knows."""
+
+    answers: bool
+    says: str = ""
+
+
+class RecordDetail(RecordOut):
+    """A record with what happens next."""
+
+    meaning: str
+    pending: list[PendingOut]
+    holds: list[HoldOut]
+    suspensions: list[SuspensionOut]
+    journey: JourneyOut

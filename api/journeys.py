@@ -1,0 +1,59 @@
+"""What a journey itself says, and what an operator asks of it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from temporalio.client import (
+    Client,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowQueryRejectedError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from api.problems import Away
+from api.service import Service
+from domain.errors import Refused
+from domain.journey import JourneyState, Operation, Verb, workflow_id
+
+_ASKED_FOR: Final = 2.0  # seconds a reader waits for what the journey says
+_OPERATED_FOR: Final = 10.0
+_AWAY = (RPCError, RuntimeError, OSError, TimeoutError)
+
+
+async def state(service: Service, record_type: str, record_id: int) -> JourneyState | None:
+    """What the journey of a record knows; None when it does not answer within two seconds."""
+    try:
+        async with asyncio.timeout(_ASKED_FOR):
+            handle = _handle(await service.connect(), record_type, record_id)
+            found: JourneyState = await handle.query("state", result_type=JourneyState)
+            return found
+    except (*_AWAY, WorkflowQueryFailedError, WorkflowQueryRejectedError):
+        return None
+
+
+async def operate(
+    service: Service, record_type: str, record_id: int, verb: Verb, operation: Operation
+) -> None:
+    """Have the journey do it. Raises `Refused` when it will not, `Away` when Temporal does not answer."""
+    try:
+        async with asyncio.timeout(_OPERATED_FOR):
+            handle = _handle(await service.connect(), record_type, record_id)
+            await handle.execute_update(verb, operation, id=operation.id)
+    except WorkflowUpdateFailedError as failed:
+        raise Refused("operation_refused", str(failed.cause), 409) from failed
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            what = "the journey of this record has not begun, or is over"
+            raise Refused("no_journey", what, 409) from error
+        raise Away("temporal_away", "Temporal does not answer") from error
+    except (*_AWAY, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+        raise Away("temporal_away", "Temporal does not answer") from error
+
+
+def _handle(client: Client, record_type: str, record_id: int) -> WorkflowHandle[object, object]:
+    return client.get_workflow_handle(workflow_id(record_type, record_id))

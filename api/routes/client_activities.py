@@ -1,0 +1,63 @@
+"""What clients did, as other systems report it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field, JsonValue, model_validator
+
+from activities.client import Heard, record_activity
+from api.input import Instant, Sendable
+from api.service import Served
+from api.writing import Answer, Write
+from db.creation import RecordId
+from db.engine import Transaction
+from db.records import By
+
+router = APIRouter(tags=["client activity"])
+
+
+class ActivityIn(Sendable):
+    """One activity of a client, under the reporter's own id; bound to a record, or to a client.
+
+    `at` is when it happened, by default now.
+    """
+
+    id: Annotated[str, Field(min_length=1, max_length=255)]
+    type: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+    at: Instant | None = None
+    record: RecordId | None = None
+    contact: RecordId | None = None
+    company: RecordId | None = None
+    source: Annotated[str, Field(max_length=200)] = ""
+    detail: dict[str, JsonValue] = {}
+
+    @model_validator(mode="after")
+    def _bound(self) -> Self:
+        if self.record is None and self.contact is None and self.company is None:
+            raise ValueError("an activity is bound to a record, a contact or a company")
+        return self
+
+
+class ActivityOut(BaseModel):
+    """What came of it, and for which records. The same id a second time is `already_known`."""
+
+    happened: Literal["moved", "ended_wait", "no_match", "suspended", "already_known"]
+    records: list[int]
+
+
+@router.post("/client-activities", response_model=ActivityOut)
+async def report_activity(body: ActivityIn, service: Served, write: Write) -> Response:
+    """Report what a client did; it is recorded once, and ends the waits that list its type."""
+
+    async def work(tx: Transaction, by: By) -> Answer:
+        heard = Heard(
+            external_id=body.id, at=body.at or by.at,
+            **body.model_dump(include={"type", "record", "contact", "company", "source", "detail"}),
+        )  # fmt: skip
+        answer = await record_activity(tx, service.book, service.ids, service.house, heard, by.at)
+        told = ActivityOut.model_validate({"happened": answer.happened, "records": answer.records})
+        return Answer(body=told, bells=tuple(answer.bells))
+
+    return await write(work)

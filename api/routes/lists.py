@@ -1,0 +1,78 @@
+"""What belongs to a record, a page at a time: also that of a deleted one, which keeps its history."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, JsonValue
+from pydantic_core import to_jsonable_python
+from sqlalchemy import ColumnElement, exists, select
+from sqlmodel import SQLModel, col
+
+from api.input import PathId
+from api.service import Served
+from db.tables import Comment, Journal, Message, Notification, Record, Todo, Visit
+from domain.errors import Gone
+
+router = APIRouter(tags=["records"])
+
+
+class Listed(StrEnum):
+    """What can be listed."""
+
+    JOURNAL = "journal"
+    COMMENTS = "comments"
+    TODOS = "todos"
+    NOTIFICATIONS = "notifications"
+    MESSAGES = "messages"
+    VISITS = "visits"
+
+
+_TABLES: dict[Listed, type[SQLModel]] = {
+    Listed.JOURNAL: Journal,
+    Listed.COMMENTS: Comment,
+    Listed.TODOS: Todo,
+    Listed.NOTIFICATIONS: Notification,
+    Listed.MESSAGES: Message,
+    Listed.VISITS: Visit,
+}
+_HIDDEN = {"content"}  # of a message: its subject and recipients are enough
+
+
+class Page(BaseModel):
+    """Rows in the order they were written. `next`, if there is more, is the `after` of the next page."""
+
+    items: list[dict[str, JsonValue]]
+    next: int | None = None
+
+
+@router.get("/records/{record_id}/{listed}")
+async def list_of_record(
+    record_id: PathId,
+    listed: Listed,
+    service: Served,
+    after: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> Page:
+    """The journal, comments, to-dos, notifications, messages or visits of a record."""
+    table = _TABLES[listed]
+    every = SQLModel.metadata.tables[str(table.__tablename__)].c
+    columns = {column.name: column for column in every if column.name not in _HIDDEN}
+    asked = select(*columns.values()).where(columns["record_id"] == record_id).limit(limit + 1)
+    if listed is Listed.MESSAGES:  # their ids have no order: `after` counts
+        asked = asked.order_by(columns["created_at"], columns["id"]).offset(after)
+    else:
+        number: ColumnElement[int] = columns["visit_no" if listed is Listed.VISITS else "id"]
+        asked = asked.where(number > after).order_by(number)
+    async with service.database.transaction() as tx:
+        rows = [dict(row) for row in (await tx.execute(asked)).mappings()]
+        known = rows or (await tx.execute(select(exists().where(col(Record.id) == record_id)))).scalar_one()
+    if not known:
+        raise Gone(record_id)
+    items = rows[:limit]
+    more = None
+    if len(rows) > limit:
+        more = after + limit if listed is Listed.MESSAGES else items[-1].get("id", items[-1]["visit_no"])
+    return Page(items=to_jsonable_python(items), next=more)

@@ -1,0 +1,66 @@
+"""What an operator does to a pending step, or to the automation of a record."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+from uuid import uuid4
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field, model_validator
+
+from api.input import Instant, Name, PathId, Sendable
+from api.journeys import operate
+from api.service import Served
+from api.view import record
+from api.writing import Answer, Write, settled
+from db.engine import Transaction
+from db.records import By
+from domain.journey import Operation, Verb
+
+router = APIRouter(tags=["operations"])
+_OF_A_STEP = ("run_now", "skip", "reschedule")
+
+
+class OperationIn(Sendable):
+    """`run_now`, `skip` and `reschedule` are of one pending step, `suspend` and `resume` of the record.
+
+    `visit_no` 0 is the present visit. `who` and `why` stand in the journal.
+    """
+
+    verb: Verb
+    rule: Annotated[str, Field(max_length=63)] = ""
+    visit_no: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    due: Instant | None = None
+    why: Annotated[str, Field(max_length=1000)] = ""
+    who: Name
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.verb in _OF_A_STEP and not self.rule:
+            raise ValueError(f"{self.verb} is of one step: name its rule")
+        if (self.verb == "reschedule") != (self.due is not None):
+            raise ValueError("`due` goes with reschedule, and reschedule with `due`")
+        return self
+
+
+class Operated(BaseModel):
+    """It was done."""
+
+    verb: Verb
+
+
+@router.post("/records/{record_id}/operations", response_model=Operated)
+async def operate_on_record(record_id: PathId, body: OperationIn, service: Served, write: Write) -> Response:
+    """Have the journey of the record do it; what it refuses is 409."""
+
+    async def begin(tx: Transaction) -> tuple[str, Response | None]:
+        kept = await write.reserve(tx, By(body.who, service.clock()))
+        return (await record(tx, record_id)).record_type, kept
+
+    record_type, kept = await settled(service.database, begin)
+    if kept:
+        return kept
+    # made again after a crash, the operation has the same id: the journey knows it
+    operation = Operation(id=write.key or str(uuid4()), **body.model_dump(exclude={"verb"}))
+    await operate(service, record_type, record_id, body.verb, operation)
+    return await settled(service.database, lambda tx: write.keep(tx, Answer(body=Operated(verb=body.verb))))

@@ -1,0 +1,150 @@
+"""A record with what happens next: what the database knows, and what its journey adds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import BigInteger, bindparam, text
+
+from api.answers import HoldOut, JourneyOut, PendingOut, RecordDetail, RecordOut, SuspensionOut
+from api.journeys import state
+from api.service import Service
+from api.writing import settled
+from db.engine import Transaction
+from db.facts import HoldRow, RecordRow, around
+from db.locked import Locked
+from domain.errors import Gone
+from domain.holds.wait import Wait
+from domain.journey import JourneyState
+from domain.plan import Step
+from domain.rule import Rule
+
+
+async def record(tx: Transaction, record_id: int) -> RecordRow:
+    """A record without its lock. Raises `Gone` for a deleted one too."""
+    row = (await tx.execute(_RECORD, {"id": record_id})).mappings().one_or_none()
+    found = None if row is None else RecordRow.model_validate(dict(row))
+    if found is None or found.deleted_at:
+        raise Gone(record_id)
+    return found
+
+
+async def detail(service: Service, record_id: int) -> RecordDetail:
+    """All there is to say of a record at this moment. Raises `Gone`."""
+    seen, steps, holds = await settled(service.database, lambda tx: _read(tx, service, record_id))
+    row = seen.record
+    journey = await state(service, row.record_type, row.id)
+    return RecordDetail(
+        **RecordOut.of(row).model_dump(),
+        meaning=seen.meaning(row.stage_id),
+        pending=list(_pending(seen, steps, journey)),
+        holds=holds,
+        suspensions=list(_covers(seen)),
+        journey=_heard(row, journey),
+    )
+
+
+async def _read(
+    tx: Transaction, service: Service, record_id: int
+) -> tuple[Locked, list[_Found], list[HoldOut]]:
+    row = await record(tx, record_id)
+    since = (await tx.execute(_FIRST_KEPT, {"id": record_id})).scalar_one() or row.visit_no
+    seen = Locked(tx, service.book, row, await around(tx, row, since))
+    holds = [await _hold(seen, hold) for hold in seen.holds.values() if not hold.outcome]
+    return seen, await _steps(seen), holds
+
+
+def _heard(row: RecordRow, journey: JourneyState | None) -> JourneyOut:
+    if journey is None:
+        return JourneyOut(answers=False, says="the journey does not answer; due times may be missing")
+    if journey.progress.visit_no < row.visit_no:
+        return JourneyOut(answers=True, says="the journey has not opened the present visit yet")
+    return JourneyOut(answers=True)
+
+
+def _covers(seen: Locked) -> Iterator[SuspensionOut]:
+    for cover in seen.around.suspensions:
+        if cover.scope != "rule" or cover.key.startswith(f"{seen.record.pipeline_id}/"):
+            yield SuspensionOut(scope=cover.scope, key=cover.key)
+
+
+# -- what is pending ---------------------------------------------------------------------------------
+class _Found(NamedTuple):
+    """A step of a visit that has no outcome, with its rule."""
+
+    visit_no: int
+    step: Step
+    rule: Rule
+    kept: bool
+
+
+async def _steps(seen: Locked) -> list[_Found]:
+    found: list[_Found] = []
+    for visit in seen.visits:
+        present = visit.visit_no == seen.record.visit_no
+        version, ended = await seen.rules(visit.visit_no), seen.ended(visit.visit_no)
+        found += [
+            _Found(visit.visit_no, step, version.rule(step.rule), not present)
+            for step in version.plan(visit.stage_id)
+            if step.rule not in ended and (present or step.rule in visit.kept)
+        ]
+    return found
+
+
+def _pending(seen: Locked, steps: list[_Found], journey: JourneyState | None) -> Iterator[PendingOut]:
+    zone = ZoneInfo(seen.zone)
+    for found in steps:
+        step, hold = found.step, seen.holds.get((found.visit_no, found.rule.id))
+        if journey and found.visit_no <= journey.progress.visit_no:
+            known = journey.progress.step(found.visit_no, found.rule.id)
+            if known is None or known.over:
+                continue  # it has ended, which is yet to be written down
+            step = known
+        elif hold and not hold.outcome:
+            step.status, step.due = "open", hold.due_at
+        yield PendingOut(
+            visit_no=found.visit_no, rule=found.rule.id, kind=found.rule.kind, title=found.rule.title,
+            status=step.status, waiting=step.waiting, due=step.due, kept=found.kept,
+            says=_says(step, found.rule, zone),
+        )  # fmt: skip
+
+
+def _says(step: Step, rule: Rule, zone: ZoneInfo) -> str:
+    """What a step does next, in words, on the clock of the record."""
+    when = "" if step.due is None else f"{step.due.astimezone(zone):%Y-%m-%d %H:%M} ({zone.key})"
+    if step.waiting:
+        waits = {
+            "condition": "waits until its condition holds",
+            "value": f"waits for a date in {rule.schedule.basis}",
+            "suspended": "is suspended" + (f"; it was due at {when}" if when else ""),
+            "loop": "is stopped by the loop guard until the record is resumed",
+        }
+        return waits.get(step.waiting, f"waits ({step.waiting})" + (f" until {when}" if when else ""))
+    match step.status:
+        case "open" if step.nature == "wait":
+            return f"waits for the client until {when}" if when else "waits for the client, without an end"
+        case "open":
+            return f"is watched; acts next at {when}" if when else "is watched"
+        case "armed":
+            return f"acts at {when}"
+        case "due" | "running" | "expiring":
+            return "acts now"
+        case "planning":
+            return "its due time is being computed"
+    return "has its turn when the rule above has ended, or the visit is opened"
+
+
+async def _hold(seen: Locked, row: HoldRow) -> HoldOut:
+    params = (await seen.rules(row.visit_no)).hold(row.rule)
+    return HoldOut(
+        visit_no=row.visit_no, rule=row.rule, kind=row.kind, state=row.state, opened_at=row.opened_at,
+        ends_at=row.due_at, late_since=row.late_since,
+        instruction=params.instruction if isinstance(params, Wait) else params.message,
+    )  # fmt: skip
+
+
+_RECORD = text("select * from record where id = :id").bindparams(bindparam("id", type_=BigInteger))
+_FIRST_KEPT = text("select min(visit_no) from visit where record_id = :id and kept <> '[]'")
+_FIRST_KEPT = _FIRST_KEPT.bindparams(bindparam("id", type_=BigInteger))

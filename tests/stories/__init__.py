@@ -1,0 +1,1 @@
+"""What callers and operators experience; each test is named after what the specification says."""

@@ -1,0 +1,171 @@
+"""What the API tells of a running journey, and what an operator does to it: everything real."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+from sqlalchemy import text
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+
+from api.app import create_app
+from db.engine import Database
+from tests import builders
+from tests.stories.conftest import SETTINGS, Api
+from worker.relay import relay
+from worker.running import running
+
+COMMENT: dict[str, Any] = {"id": "hello", "kind": "add_comment", "params": {"text": "hello"}}
+WAITS: dict[str, Any] = {"until": {"after": {"days": 3}}, "instruction": "they decide"}
+PATIENCE: dict[str, Any] = {"id": "patience", "kind": "wait", "params": WAITS}
+THEN: dict[str, Any] = COMMENT | {"id": "then", "after_previous": True}
+
+
+@pytest.fixture
+async def api(database: Database, temporal: WorkflowEnvironment) -> AsyncIterator[Api]:
+    """The API, a worker and a relay over one database and one task queue of their own."""
+    async with database.transaction() as tx:
+        await builders.company(tx)
+        # ids that no other test has given a journey
+        first = {"first": uuid4().int % 2**40}
+        await tx.execute(text("select setval(pg_get_serial_sequence('record', 'id'), :first)"), first)
+    settings = SETTINGS.model_copy(update={"task_queue": f"api-{uuid4().hex}"})
+
+    async def connect() -> Client:
+        return temporal.client
+
+    app = create_app(settings, clock=lambda: datetime.now(UTC), database=database, connect=connect)
+    async with app.router.lifespan_context(app), running(temporal.client, database, settings):
+        stop = asyncio.Event()
+        relaying = asyncio.create_task(relay(database, temporal.client, settings.task_queue, stop))
+        async with Api(httpx2.ASGITransport(app=app, raise_app_exceptions=False)) as caller:
+            yield caller
+        stop.set()
+        await relaying
+
+
+async def a_deal(api: Api, *rules: dict[str, Any], **more: Any) -> int:
+    """A deal in a stage with these rules, whose journey has done what is due at once."""
+    answer = await api.put("/pipelines/sales/rules", json={"owner": "eve", "stages": {"new": rules}})
+    assert answer.status_code == 201, answer.text
+    record = await api.made("/records", type="deal", pipeline="sales", title="A roof for Klein", **more)
+    await until(lambda: opened(api, record["id"]))
+    return int(record["id"])
+
+
+async def opened(api: Api, record_id: int) -> bool:
+    """Whether the journey answers and has opened the present visit."""
+    journey = (await api.seen(f"/records/{record_id}"))["journey"]
+    return bool(journey["answers"]) and not journey["says"]
+
+
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for something that must come; a minute is for ever."""
+    async with asyncio.timeout(60):
+        while not await holds():  # noqa: ASYNC110 - another process brings it about
+            await asyncio.sleep(0.05)
+
+
+async def comments(api: Api, record_id: int) -> list[str]:
+    return [row["rule"] for row in (await api.seen(f"/records/{record_id}/comments"))["items"]]
+
+
+async def pending(api: Api, record_id: int) -> dict[str, dict[str, Any]]:
+    return {step["rule"]: step for step in (await api.seen(f"/records/{record_id}"))["pending"]}
+
+
+async def test_a_record_shows_what_ran_and_what_happens_next_and_when(api: Api) -> None:
+    record_id = await a_deal(api, COMMENT, PATIENCE, THEN)
+    record = await api.seen(f"/records/{record_id}")
+    assert await comments(api, record_id) == ["hello"]
+    assert [(step["rule"], step["status"]) for step in record["pending"]] == [
+        ("patience", "open"), ("then", "queued"),
+    ]  # fmt: skip
+    (hold,) = record["holds"]
+    assert (hold["kind"], hold["instruction"]) == ("wait", "they decide")
+    assert record["pending"][0]["due"] == hold["ends_at"] is not None
+    assert record["pending"][0]["says"].startswith("waits for the client until ")
+
+
+async def test_an_operator_ends_a_wait_and_the_chain_goes_on(api: Api) -> None:
+    record_id = await a_deal(api, PATIENCE, THEN)
+    skip = {"verb": "skip", "rule": "patience", "who": "eve", "why": "they called me"}
+    for _ in range(2):  # under one key it is done once
+        answer = await api.post(
+            f"/records/{record_id}/operations", json=skip, headers={"Idempotency-Key": "skip-1"}
+        )
+        assert (answer.status_code, answer.json()) == (200, {"verb": "skip"})
+    assert await comments(api, record_id) == ["then"]
+    journal = (await api.seen(f"/records/{record_id}/journal"))["items"]
+    assert [(line["actor"], line["detail"]["why"]) for line in journal if line["event"] == "skip"] == [
+        ("eve", "they called me")
+    ]
+    again = await api.post(f"/records/{record_id}/operations", json=skip)
+    assert (again.status_code, again.json()["type"]) == (409, "urn:jalon:problem:operation-refused")
+    assert "patience" in again.json()["detail"]
+
+
+async def test_an_operator_reschedules_a_step_and_then_runs_it_now(api: Api) -> None:
+    record_id = await a_deal(api, COMMENT | {"schedule": {"after": {"days": 1}}})
+    due = "2099-01-01T09:00:00Z"
+    operation = {"verb": "reschedule", "rule": "hello", "due": due, "who": "eve"}
+    assert (await api.post(f"/records/{record_id}/operations", json=operation)).status_code == 200
+    assert (await pending(api, record_id))["hello"]["due"] == due
+    operation = {"verb": "run_now", "rule": "hello", "who": "eve"}
+    assert (await api.post(f"/records/{record_id}/operations", json=operation)).status_code == 200
+    assert await comments(api, record_id) == ["hello"]
+    assert await pending(api, record_id) == {}
+
+
+async def test_a_suspended_record_says_so(api: Api) -> None:
+    record_id = await a_deal(api, PATIENCE)
+    for verb, covers in (("suspend", [{"scope": "record", "key": str(record_id)}]), ("resume", [])):
+        answer = await api.post(f"/records/{record_id}/operations", json={"verb": verb, "who": "eve"})
+        assert answer.status_code == 200, answer.text
+        assert (await api.seen(f"/records/{record_id}"))["suspensions"] == covers
+
+
+async def test_a_client_activity_ends_the_wait_and_the_call_is_told(api: Api) -> None:
+    record_id = await a_deal(api, PATIENCE, THEN)
+    call = {"id": uuid4().hex, "type": "call", "record": record_id}
+    assert await api.made("/client-activities", **call) == {"happened": "ended_wait", "records": [record_id]}
+    again = await api.made("/client-activities", **call)
+    assert again == {"happened": "already_known", "records": [record_id]}
+
+    async def went_on() -> bool:
+        return await comments(api, record_id) == ["then"]
+
+    await until(went_on)
+
+
+async def test_an_edit_moves_what_follows_the_field(api: Api) -> None:
+    dated = COMMENT | {"schedule": {"basis": "record.due_on", "at": "09:00"}}
+    record_id = await a_deal(api, dated, fields={"due_on": "2099-01-05"})
+    assert (await pending(api, record_id))["hello"]["due"] == "2099-01-05T08:00:00Z"
+    await api.patch(f"/records/{record_id}", json={"fields": {"due_on": "2099-07-05"}})
+
+    async def followed() -> bool:
+        return bool((await pending(api, record_id))["hello"]["due"] == "2099-07-05T07:00:00Z")
+
+    await until(followed)
+
+
+async def test_what_stops_with_a_pipeline_change_is_pending_no_more(api: Api) -> None:
+    record_id = await a_deal(api, PATIENCE, THEN)
+    await api.made(f"/records/{record_id}/pipeline", pipeline="service")
+    await until(lambda: opened(api, record_id))
+    assert await pending(api, record_id) == {}
+
+
+async def test_a_journey_that_is_over_takes_no_operations(api: Api) -> None:
+    record_id = await a_deal(api, PATIENCE)
+    assert (await api.delete(f"/records/{record_id}")).status_code == 204
+    operation = {"verb": "suspend", "who": "eve"}
+    answer = await api.post(f"/records/{record_id}/operations", json=operation)
+    assert answer.status_code == 404
