@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import NamedTuple
 
 from activities.hold_rows import earlier, keep
-from activities.runner import Runner
+from activities.runner import Run, Runner
 from db.facts import HoldRow
 from db.journal import end_holds, line
 from domain.conditions import judge, reads, turns_at
-from domain.events import Again, Event, HoldEnded, Planned
+from domain.events import Again, Event, HoldEnded, Outcome, Planned
 from domain.holds.control import Control
 from domain.holds.wait import Wait
 from domain.plan import Step
@@ -94,6 +94,20 @@ async def plan(runner: Runner, rule: Rule, turn: datetime, since: datetime | Non
     """The due time of a step from the facts of the moment; *past* is before its turn, or before `since`."""
     facts = await runner.locked.schedule_facts(rule.schedule, runner.house.jitter)
     return due(rule.schedule, turn, since or turn, facts, runner.locked.key(rule.id))
+
+
+async def due_below(runner: Runner, run: Run, outcome: Outcome) -> Due | None:
+    """The due time of the rule below one that has ended, where it follows from facts."""
+    visit = runner.locked.visit(run.visit_no)
+    if outcome.result == "pending" or visit is None:
+        return None
+    version = await runner.locked.rules(run.visit_no)
+    steps = version.plan(visit.stage_id)
+    place = next((i for i, step in enumerate(steps) if step.rule == run.rule), len(steps))
+    below = steps[place + 1] if place + 1 < len(steps) else None
+    if below is None or below.first or below.delay is not None:
+        return None
+    return await plan(runner, version.rule(below.rule), outcome.at)
 
 
 def _say(

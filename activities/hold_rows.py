@@ -26,13 +26,13 @@ where record_id = :id and visit_no = :visit_no and rule = :rule
 )  # fmt: skip
 
 
-def opened(runner: Runner, row: HoldRow, params: Wait | Control, note: str) -> Rows:
-    """The row of a hold that opens; `note` is shown on the record."""
+def opened(runner: Runner, row: HoldRow, params: Wait | Control) -> Rows:
+    """The row of a hold that opens; its note is shown on the record."""
     own = row.model_dump(
-        include={"visit_no", "rule", "kind", "turn", "opened_at", "due_at", "state", "next_act"}
+        include={"visit_no", "rule", "kind", "turn", "opened_at", "due_at", "state", "next_act", "note"}
     )
     ends_on = params.ends_on if isinstance(params, Wait) else []
-    return Rows("hold", [own | {"ends_on": ends_on, "note": note, "record_id": runner.locked.record.id}])
+    return Rows("hold", [own | {"ends_on": ends_on, "record_id": runner.locked.record.id}])
 
 
 async def keep(runner: Runner, row: HoldRow) -> None:

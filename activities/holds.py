@@ -24,9 +24,11 @@ async def open_hold(runner: Runner, run: Run, rule: Rule, params: Params, verdic
     locked, at = runner.locked, runner.on_time(run.due)
     limit = params.until if isinstance(params, Wait) else params.deadline
     ends = due(limit, at, at, await locked.schedule_facts(limit, runner.house.jitter), locked.key(rule.id))
-    if ends.verdict in ("skip", "fail"):
-        outcome = Outcome(result="skipped" if ends.verdict == "skip" else "failed", reason=ends.reason, at=at)
-        return runner.end(run, outcome, verdict=verdict)
+    if ends.verdict == "skip":
+        return runner.end(run, Outcome(result="skipped", reason=ends.reason, at=at), verdict=verdict)
+    if ends.verdict == "fail":
+        why = "its end lies in the past" if ends.reason == "if_past" else "the date it ends by is empty"
+        return await runner.fail(run, at, ends.reason, why, verdict)
     row = HoldRow(
         visit_no=run.visit_no, rule=rule.id, kind=rule.kind, turn=run.due or at, opened_at=at, due_at=ends.at,
         state="watching" if isinstance(params, Control) else "waiting", next_act=1,
@@ -37,14 +39,14 @@ async def open_hold(runner: Runner, run: Run, rule: Rule, params: Params, verdic
             return runner.end(run, Outcome(result="done", reason="resolved", at=at), verdict=verdict)
         row.due_at = earlier(ends.at, turns_at(params.until, values, at, locked.zone))
     try:
-        instruction = params.instruction if isinstance(params, Wait) else ""
-        note = Act(locked, run.visit_no, rule, 0, at, runner.ids).text(instruction)
+        shown = params.instruction if isinstance(params, Wait) else params.message
+        row.note = Act(locked, run.visit_no, rule, 0, at, runner.ids).text(shown)
     except Refused as refused:
         return await runner.fail(run, at, refused.reason, refused.message, verdict)
     locked.holds[run.visit_no, rule.id] = row
     outcome = Outcome(result="open", due=row.due_at, at=at)
     runner.end(run, outcome, verdict=verdict)
-    runner.add(opened(runner, row, params, note))
+    runner.add(opened(runner, row, params))
     if isinstance(params, Wait) and (heard := await heard_meanwhile(runner, row, params)):
         return await ended_by_client(runner, run, row, heard)
     return outcome

@@ -50,6 +50,14 @@ class Run(NamedTuple):
     released: bool = False
 
 
+class Admitted(NamedTuple):
+    """A step that may act: its rule, the version it stands in, and what its condition said."""
+
+    rule: Rule
+    version: Version
+    verdict: Verdict | None
+
+
 class Runner:
     """The acts of one transaction on one record. `now` is the one clock; call `flush` before the commit.
 
@@ -137,8 +145,21 @@ class Runner:
             return False
         return visit.visit_no == record.visit_no or run.rule in visit.kept
 
-    async def may_act(self, run: Run, rule: Rule, version: Version) -> tuple[Outcome | None, Verdict | None]:
-        """Everything between the fence and the effect; an outcome if the step does not act."""
+    async def admit(self, run: Run) -> Admitted | Outcome:
+        """Everything between the key and the effect; if the step does not act, that is written down."""
+        if not self.passes(run):
+            return self.end(run, Outcome(result="stale", reason="outrun", at=self.now))
+        version = await self.locked.rules(run.visit_no)
+        rule = version.rule(run.rule)
+        refused, verdict = await self._may_act(run, rule, version)
+        if refused is None:
+            return Admitted(rule, version, verdict)
+        if refused.result != "pending":
+            return self.end(run, refused, verdict=verdict)
+        self.add(self.said(run, refused, {}, verdict))
+        return refused
+
+    async def _may_act(self, run: Run, rule: Rule, version: Version) -> tuple[Outcome | None, Verdict | None]:
         if self.locked.suspended(run.rule):
             return Outcome(result="pending", waiting="suspended", due=run.due, at=self.now), None
         if late := self._catch_up(run, rule):

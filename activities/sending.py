@@ -16,6 +16,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.act import Act
 from activities.effect import Done, Sending
+from activities.follow import due_below
 from activities.messages import NO_ADDRESS, Message, keep, new_message, read
 from activities.providers.mail import Ambiguous, Delivery, Mail, NotSent
 from activities.runner import House, Run, Runner, effect_of
@@ -104,6 +105,8 @@ class Sender:
             return Outcome(result="stale", reason="outrun", at=now)
         runner = Runner(locked, self._house, self._ids, now)
         found = runner.stored(run) or await self._claim(runner, run)
+        if isinstance(found, Outcome):
+            found.next = await due_below(runner, run, found)
         await runner.flush()
         await book(tx, asked.record_id, asked.decisions)
         return found
@@ -111,20 +114,15 @@ class Sender:
     async def _claim(self, runner: Runner, run: Run) -> _Attempt | Outcome:
         locked, at = runner.locked, runner.on_time(run.due)
         message = await read(locked.tx, _key(locked, run))
-        version = await locked.rules(run.visit_no)
         if message and message.state == "sending":  # no fence: it was passed
-            return await _taken_up(runner, _Attempt(run, version.rule(run.rule), message, at))
-        if not runner.passes(run):
-            return runner.end(run, Outcome(result="stale", reason="outrun", at=runner.now))
-        rule = version.rule(run.rule)
+            rule = (await locked.rules(run.visit_no)).rule(run.rule)
+            return await _taken_up(runner, _Attempt(run, rule, message, at))
         if message:
             run = run._replace(released=True)  # a further attempt is not overdue
-        refused, verdict = await runner.may_act(run, rule, version)
-        if refused and refused.result == "pending":
-            runner.add(runner.said(run, refused, {}, verdict))
-            return refused
-        if refused:
-            return runner.end(run, refused, verdict=verdict)
+        admitted = await runner.admit(run)
+        if isinstance(admitted, Outcome):
+            return admitted
+        rule, _, verdict = admitted
         if message:
             message.again()
             await keep(locked.tx, message, "sending")
@@ -166,6 +164,8 @@ class Sender:
             if present is None or present.state != "sending" or present.attempts != attempt.message.attempts:
                 return runner.stored(attempt.run) or attempt.pending(now)  # settled, or overtaken
             outcome = await _judge(runner, attempt._replace(message=present), came)
+            if outcome:
+                outcome.next = await due_below(runner, attempt.run, outcome)
             await runner.flush()
             return outcome
 

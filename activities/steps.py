@@ -16,16 +16,10 @@ async def act(runner: Runner, run: Run) -> Outcome:
         if hold is None or hold.outcome:
             return await closing_notice(runner, run, hold)
         return await act_of_hold(runner, run, hold)
-    if not runner.passes(run):
-        return runner.end(run, Outcome(result="stale", reason="outrun", at=runner.now))
-    version = await runner.locked.rules(run.visit_no)
-    rule = version.rule(run.rule)
-    refused, verdict = await runner.may_act(run, rule, version)
-    if refused and refused.result == "pending":
-        runner.add(runner.said(run, refused, {}, verdict))
-        return refused
-    if refused:
-        return runner.end(run, refused, verdict=verdict)
+    admitted = await runner.admit(run)
+    if isinstance(admitted, Outcome):
+        return admitted
+    rule, version, verdict = admitted
     if rule.kind in ("wait", "control"):
         return await open_hold(runner, run, rule, version.hold(rule.id), verdict)
     return await runner.apply(run, rule, effect_of(version, rule), verdict)

@@ -13,7 +13,7 @@ from temporalio import activity
 from activities import client, operators, visits
 from activities.catalogue import HOLDS, effects, nature
 from activities.effect import MailIdentity
-from activities.follow import plan
+from activities.follow import due_below, plan
 from activities.providers.mail import Mail
 from activities.runner import House, Run, Runner
 from activities.sending import Sender
@@ -45,7 +45,6 @@ from domain.journey import (
     ScheduleSteps,
 )
 from domain.progress import Progress
-from domain.schedule import Due
 
 BEAT_EVERY = 3.0
 
@@ -156,7 +155,7 @@ class Activities:
                         return Outcome(result="stale", reason="outrun", at=at)
                     runner = Runner(locked, self.house, self.ids, at, careful=careful)
                     outcome = await act(runner, run)
-                    outcome.next = await self._next(runner, run, outcome)
+                    outcome.next = await due_below(runner, run, outcome)
                     await runner.flush()
                     await book(tx, asked.record_id, asked.decisions)
                     return outcome
@@ -164,18 +163,6 @@ class Activities:
                 if careful:
                     raise
         raise AssertionError("unreachable")
-
-    async def _next(self, runner: Runner, run: Run, outcome: Outcome) -> Due | None:
-        """The due time of the rule below, where it follows from facts."""
-        visit = runner.locked.visit(run.visit_no)
-        if outcome.result == "pending" or visit is None:
-            return None
-        version = await runner.locked.rules(run.visit_no)
-        steps = version.plan(visit.stage_id)
-        i = next((i for i, s in enumerate(steps) if s.rule == run.rule), len(steps))
-        if i + 1 >= len(steps) or steps[i + 1].first or steps[i + 1].delay is not None:
-            return None
-        return await plan(runner, version.rule(steps[i + 1].rule), outcome.at)
 
     def _sending(self, kind: str) -> Callable[..., Any]:
         @activity.defn(name=kind)

@@ -16,7 +16,6 @@ from db.engine import Transaction
 from db.facts import HoldRow, RecordRow, around
 from db.locked import Locked
 from domain.errors import Gone
-from domain.holds.wait import Wait
 from domain.journey import JourneyState
 from domain.plan import Step
 from domain.rule import Rule
@@ -52,7 +51,7 @@ async def _read(
     row = await record(tx, record_id)
     since = (await tx.execute(_FIRST_KEPT, {"id": record_id})).scalar_one() or row.visit_no
     seen = Locked(tx, service.book, row, await around(tx, row, since))
-    holds = [await _hold(seen, hold) for hold in seen.holds.values() if not hold.outcome]
+    holds = [_hold(hold) for hold in seen.holds.values() if not hold.outcome]
     return seen, await _steps(seen), holds
 
 
@@ -136,12 +135,11 @@ def _says(step: Step, rule: Rule, zone: ZoneInfo) -> str:
     return "has its turn when the rule above has ended, or the visit is opened"
 
 
-async def _hold(seen: Locked, row: HoldRow) -> HoldOut:
-    params = (await seen.rules(row.visit_no)).hold(row.rule)
+def _hold(row: HoldRow) -> HoldOut:
     return HoldOut(
         visit_no=row.visit_no, rule=row.rule, kind=row.kind, state=row.state, opened_at=row.opened_at,
         ends_at=row.due_at, late_since=row.late_since,
-        instruction=params.instruction if isinstance(params, Wait) else params.message,
+        instruction=row.note,
     )  # fmt: skip
 
 

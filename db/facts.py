@@ -126,6 +126,7 @@ class HoldRow(_Row):
     outcome: str = ""
     reason: str = ""
     ended_at: datetime | None = None
+    note: str = ""
     pinned: bool = False
 
 

@@ -59,6 +59,18 @@ with d as (
   select :id, visit_no, rule, 0, result, reason, at from d
   on conflict (record_id, visit_no, rule, n) do nothing
   returning visit_no, rule
+), told as (
+  insert into notification (employee_id, record_id, visit_no, rule, sender, body, at)
+  select s.owner_id, :id, d.visit_no, d.rule, 'system',
+    format('Rule %L of %L failed: %s', d.rule, r.title,
+      case d.reason when 'if_past' then 'its time had passed' when 'if_empty' then 'its date is empty'
+        else d.reason end),
+    d.at
+  from d join l using (visit_no, rule)
+    join visit v on v.record_id = :id and v.visit_no = d.visit_no
+    join record r on r.id = :id
+    join rule_set s on s.pipeline_id = v.pipeline_id and s.number = v.rules_number
+  where d.result = 'failed'
 )
 insert into journal (record_id, visit_no, rule, event, reason, at, actor)
 select :id, d.visit_no, d.rule, d.result, d.reason, d.at, 'system' from d join l using (visit_no, rule)
@@ -66,7 +78,10 @@ select :id, d.visit_no, d.rule, d.result, d.reason, d.at, 'system' from d join l
 
 
 async def book(tx: Transaction, record_id: int, decisions: Sequence[Decision]) -> None:
-    """Write down what was decided without an effect; what has an outcome keeps it."""
+    """Write down what was decided without an effect; what has an outcome keeps it.
+
+    Of what failed the owner of the rules is told.
+    """
     if decisions:
         await tx.execute(_BOOK, {"id": record_id, "decisions": to_json(list(decisions)).decode()})
 
