@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
+from typing import NamedTuple
 
-from activities.effect import MailIdentity
 from db.engine import Transaction
 from db.facts import RecordRow
 from db.locked import Locked
@@ -16,6 +16,14 @@ from domain.errors import Refused
 from domain.rule import Rule
 from domain.schedule import Schedule, instant
 from domain.templates import Escape, TemplateError, render
+
+
+class MailIdentity(NamedTuple):
+    """Under which an installation sends: the right-hand side of Message-IDs, and the sender's address."""
+
+    domain: str
+    sender: str
+
 
 NOBODY = MailIdentity("jalon.localhost", "jalon@jalon.localhost")
 

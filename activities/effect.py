@@ -7,17 +7,15 @@ the worker registers it, the API validates and documents it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import JsonValue
 
+from activities.act import Act
 from db.rows import Rows
 from domain.fields import FieldType, Problem, Registry
 from domain.rule import Nature, Written
 from domain.templates import Escape
-
-if TYPE_CHECKING:
-    from activities.act import Act
 
 RecordType = Literal["lead", "deal"]
 
@@ -92,13 +90,6 @@ class Effect(Written):
         """What is wrong with the parameters beyond their types; `place` is a path within `params`."""
         del setting
         yield from ()
-
-
-class MailIdentity(NamedTuple):
-    """Under which an installation sends: the right-hand side of Message-IDs, and the sender's address."""
-
-    domain: str
-    sender: str
 
 
 class Recipient(NamedTuple):

@@ -14,9 +14,9 @@ from typing import NamedTuple
 from sqlalchemy import BigInteger, bindparam, text
 from sqlalchemy.exc import DataError, IntegrityError
 
-from activities.act import NOBODY, Act
+from activities.act import NOBODY, Act, MailIdentity
 from activities.catalogue import effects
-from activities.effect import Done, Effect, MailIdentity
+from activities.effect import Done, Effect
 from db.facts import LedgerRow
 from db.journal import key, line
 from db.locked import Locked

@@ -11,8 +11,8 @@ from sqlalchemy.exc import DataError, IntegrityError
 from temporalio import activity
 
 from activities import client, operators, visits
+from activities.act import MailIdentity
 from activities.catalogue import HOLDS, effects, nature
-from activities.effect import MailIdentity
 from activities.follow import due_below, plan
 from activities.providers.mail import Mail
 from activities.runner import House, Run, Runner

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from activities.effect import MailIdentity
+from activities.act import MailIdentity
 from activities.runner import House
 from db.doorbell import Connect, Doorbell
 from db.engine import Database

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import update
 from sqlmodel import col
 
-from activities.act import Act
-from activities.effect import Composed, MailIdentity
+from activities.act import Act, MailIdentity
+from activities.effect import Composed
 from activities.providers.mime import mailbox
 from activities.rules.send_email import SendEmail
 from db.tables import Employee, Record

@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from activities.effect import MailIdentity
+from activities.act import MailIdentity
 from activities.providers.mail import Delivery, Letter, Mail
 from activities.providers.smtp import SmtpMail
 from activities.runner import House
