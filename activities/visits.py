@@ -20,7 +20,7 @@ from db.locked import Locked
 from db.outbox import face_of
 from domain import events as e
 from domain.events import Command, Ended, Event, Fired, HoldEnd, Left, Opened, Planned
-from domain.journey import ActEnded, Driven
+from domain.journey import Driven, Replan
 from domain.progress import Progress
 from domain.schedule import Due
 
@@ -81,7 +81,7 @@ async def enter(runner: Runner, progress: Progress) -> Driven:
     if (next_due := progress.next_due) and next_due <= runner.now:
         await drive.feed(Fired(runner.now))
     gone = locked.record.deleted_at is not None
-    if gone and not behind:
+    if gone and record.journey_visit >= record.visit_no:  # its journey had ended, and was rung again
         runner.add(line(record.id, record.visit_no, "ignored", runner.now, reason="record_deleted"))
     await drive.finish()
     if behind:
@@ -91,11 +91,11 @@ async def enter(runner: Runner, progress: Progress) -> Driven:
     return Driven(progress=progress, face=face, gone=gone)
 
 
-async def replan(runner: Runner, progress: Progress, changed: list[str], after: ActEnded | None) -> Driven:
-    """Facts changed: what is pending follows them."""
+async def replan(runner: Runner, progress: Progress, asked: Replan) -> Driven:
+    """Facts changed: what is pending follows them, as of the instant at which they did."""
     drive = Drive(runner, progress)
-    events = await follow(runner, progress, changed, runner.now)
-    if after:
+    events = await follow(runner, progress, asked.fields, asked.at)
+    if after := asked.after:
         events.insert(0, Ended(after.visit_no, after.rule, after.n, after.outcome))
     await drive.feed(*events)
     await drive.finish()

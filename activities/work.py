@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.exc import DataError, IntegrityError
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from activities import client, operators, visits
 from activities.act import MailIdentity
@@ -95,9 +96,9 @@ class Activities:
     async def replan(self, asked: Replan) -> Driven:
         async def replan(runner: Runner) -> Driven:
             progress = asked.progress.model_copy(deep=True)
-            return await visits.replan(runner, progress, asked.fields, asked.after)
+            return await visits.replan(runner, progress, asked)
 
-        return await self._on_record(asked.record_id, asked.progress, asked.at, replan)
+        return await self._on_record(asked.record_id, asked.progress, now(), replan)
 
     @activity.defn
     async def operate(self, asked: Operate) -> Driven:
@@ -119,9 +120,9 @@ class Activities:
                         await write(tx, [line(record_id, 0, "ignored", at, reason="no_record")])
                         return Driven(progress=Progress(), gone=True)
                     return await work(Runner(locked, self.house, self.ids, at, careful=careful))
-            except (IntegrityError, DataError):
+            except (IntegrityError, DataError) as error:
                 if careful:
-                    raise
+                    raise _without_values(error) from None
         raise AssertionError("unreachable")
 
     async def _locked(self, tx: Transaction, record_id: int, progress: Progress) -> Locked | None:
@@ -159,9 +160,9 @@ class Activities:
                     await runner.flush()
                     await book(tx, asked.record_id, asked.decisions)
                     return outcome
-            except (IntegrityError, DataError):
+            except (IntegrityError, DataError) as error:
                 if careful:
-                    raise
+                    raise _without_values(error) from None
         raise AssertionError("unreachable")
 
     def _sending(self, kind: str) -> Callable[..., Any]:
@@ -252,6 +253,13 @@ class Activities:
             visit_no = locked.record.visit_no
         self.doorbell.ring(bell)
         return Moved(visit_no=visit_no)
+
+
+def _without_values(error: IntegrityError | DataError) -> ApplicationError:
+    """What Temporal may know of a row the database refused: not what it says."""
+    cause = error.orig.__cause__ if error.orig else None
+    constraint = getattr(cause, "constraint_name", None) or type(cause).__name__
+    return ApplicationError(f"the database refused a row: {constraint}", type="Refused by the database")
 
 
 async def _beat() -> None:

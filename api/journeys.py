@@ -13,6 +13,7 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
+from temporalio.common import QueryRejectCondition
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.problems import Away
@@ -30,7 +31,10 @@ async def state(service: Service, record_type: str, record_id: int) -> JourneySt
     try:
         async with asyncio.timeout(_ASKED_FOR):
             handle = _handle(await service.connect(), record_type, record_id)
-            found: JourneyState = await handle.query("state", result_type=JourneyState)
+            open_ones = QueryRejectCondition.NOT_OPEN  # one that was ended has nothing more to say
+            found: JourneyState = await handle.query(
+                "state", result_type=JourneyState, reject_condition=open_ones
+            )
             return found
     except (*_AWAY, WorkflowQueryFailedError, WorkflowQueryRejectedError):
         return None

@@ -118,9 +118,10 @@ def _says(step: Step, rule: Rule, zone: ZoneInfo) -> str:
             "condition": "waits until its condition holds",
             "value": f"waits for a date in {rule.schedule.basis}",
             "suspended": "is suspended" + (f"; it was due at {when}" if when else ""),
-            "loop": "is stopped by the loop guard until the record is resumed",
+            "retry": f"was refused for the moment; tries again at {when}",
+            "spread": f"is late, and acts spread out with others at {when}",
         }
-        return waits.get(step.waiting, f"waits ({step.waiting})" + (f" until {when}" if when else ""))
+        return waits[step.waiting]
     match step.status:
         case "open" if step.nature == "wait":
             return f"waits for the client until {when}" if when else "waits for the client, without an end"

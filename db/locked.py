@@ -43,6 +43,7 @@ class Locked:
         self.ledger = {(row.visit_no, row.rule, row.n): row for row in surroundings.ledger}
         self.holds = {(row.visit_no, row.rule): row for row in surroundings.holds}
         self._calendars: dict[str, Calendar] = {}
+        self._registry: Registry | None = None
 
     @classmethod
     async def take(
@@ -131,7 +132,9 @@ class Locked:
     # -- values --------------------------------------------------------------------------------
     @property
     def registry(self) -> Registry:
-        return registry(self.record.record_type, to_json(self.around.pipeline.fields))
+        if self._registry is None:  # asked for with every value
+            self._registry = registry(self.record.record_type, to_json(self.around.pipeline.fields))
+        return self._registry
 
     @property
     def zone(self) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid4, uuid5
 
 from pydantic import BaseModel, JsonValue
-from sqlalchemy import text
+from sqlalchemy import ARRAY, BigInteger, DateTime, Row, bindparam, text
 
 from db.engine import Transaction
 from db.facts import RecordRow
@@ -16,7 +16,7 @@ from db.rows import Rows
 from domain.journey import ClientActivity, Entered, Face, FactsChanged
 
 CHANNEL = "jalon_outbox"
-_BEHIND_BELLS = UUID("7f5d2a54-6f0e-4a0b-9b8e-3a6f1d0c8e11")
+_RECONCILER = UUID("7f5d2a54-6f0e-4a0b-9b8e-3a6f1d0c8e11")
 Kind = Literal["entered", "client_activity", "facts_changed"]
 SIGNALS: dict[str, type[BaseModel]] = {
     "entered": Entered,
@@ -135,18 +135,44 @@ limit 200
 
 async def behind(tx: Transaction, before: datetime) -> list[Bell]:
     """Bells for records whose journey has not opened the visit they have been in since `before`."""
-    return [
-        Bell(
-            # the same bell each time, so that the server counts it once
-            uuid5(_BEHIND_BELLS, f"{row.id}/{row.visit_no}"), row.id, "entered", {"visit_no": row.visit_no},
-            row.visit_no,
-            Face(
-                record_type=row.record_type, pipeline=row.pipeline_id, stage=row.stage_id,
-                responsible=row.responsible_id or "", suspended=bool(row.suspended),
-            ),
-        )
-        for row in await tx.execute(_BEHIND, {"before": before})
-    ]  # fmt: skip
+    rows = await tx.execute(_BEHIND, {"before": before})
+    return [_entered(row, f"{row.id}/{row.visit_no}") for row in rows]
+
+
+async def of_records(tx: Transaction, runs: Mapping[int, str]) -> list[Bell]:
+    """Bells for records, not in the bin, whose journey ended before its time; `runs`: the run of each."""
+    rows = await tx.execute(_OF_RECORDS, {"ids": list(runs)})
+    return [_entered(row, runs[row.id]) for row in rows]
+
+
+async def prune(tx: Transaction, before: datetime) -> None:
+    """Delete bells rung, and answers given, before that instant; some at a time."""
+    await tx.execute(_PRUNE, {"before": before})
+
+
+def _entered(row: Row[Any], name: str) -> Bell:
+    """The same bell for the same name, so that the server counts it once."""
+    face = Face(
+        record_type=row.record_type,
+        pipeline=row.pipeline_id,
+        stage=row.stage_id,
+        responsible=row.responsible_id or "",
+        suspended=bool(row.suspended),
+    )
+    payload: dict[str, JsonValue] = {"visit_no": row.visit_no}
+    return Bell(uuid5(_RECONCILER, name), row.id, "entered", payload, row.visit_no, face)
+
+
+_OF_RECORDS = text("""
+select id, record_type, visit_no, pipeline_id, stage_id, responsible_id, suspended from record
+where id = any(:ids) and deleted_at is null
+""").bindparams(bindparam("ids", type_=ARRAY(BigInteger)))
+_PRUNE = text("""
+with o as (
+  delete from outbox where id in (select id from outbox where delivered_at < :before limit 1000)
+)
+delete from request where key in (select key from request where at < :before limit 1000)
+""").bindparams(bindparam("before", type_=DateTime(timezone=True)))
 
 
 def notify() -> str:

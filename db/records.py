@@ -18,7 +18,7 @@ from db.facts import VisitRow
 from db.journal import end_holds, line
 from db.locked import Locked
 from db.outbox import Bell, bell_rows
-from db.rows import Rows, write
+from db.rows import Change, Rows, write
 from db.tables import Pipeline, RuleSet, Stage
 from domain.errors import Refused, Stale
 from domain.events import HoldEnd
@@ -67,9 +67,9 @@ async def move(
     await _guard(locked, by)
     closes = locked.meaning(record.stage_id) == "process" and locked.meaning(stage) != "process"
     reason: LeftReason = "closed" if closes else "left_stage"
-    lines = await _leave(locked, reason, by, ends, ended_by)
+    left = await _leave(locked, reason, by, ends, ended_by)
     place = Place(record.pipeline_id, stage, locked.around.rules_number)
-    return await _enter(locked, place, "closed" if closes else "moved", by, lines)
+    return await _enter(locked, place, "closed" if closes else "moved", by, left)
 
 
 async def change_pipeline(locked: Locked, pipeline: str, stage: str | None, by: By) -> Bell:
@@ -80,9 +80,9 @@ async def change_pipeline(locked: Locked, pipeline: str, stage: str | None, by: 
     record, meaning = locked.record, locked.meaning(locked.record.stage_id)
     place = await landing(locked, pipeline, stage, meaning)
     await _guard(locked, by)
-    lines = await _leave(locked, "pipeline_changed", by)
+    left = await _leave(locked, "pipeline_changed", by)
     record.pass_no += 1
-    bell = await _enter(locked, place, "pipeline_changed", by, lines)
+    bell = await _enter(locked, place, "pipeline_changed", by, left)
     await locked.reload()  # another pipeline: other stages, fields, zone
     return bell
 
@@ -117,11 +117,11 @@ async def delete(locked: Locked, by: By) -> Bell | None:
     """Put the record into the recycle bin; every step ends. None if it is there already."""
     if locked.record.deleted_at:
         return None
-    lines = await _leave(locked, "record_deleted", by)
+    left = await _leave(locked, "record_deleted", by)
     locked.record.deleted_at = by.at
     await locked.tx.execute(_DELETE, {"id": locked.record.id, "at": by.at})
     place = Place(locked.record.pipeline_id, locked.record.stage_id, 0)
-    return await _enter(locked, place, "deleted", by, lines)
+    return await _enter(locked, place, "deleted", by, left)
 
 
 async def restore(locked: Locked, by: By) -> Bell | None:
@@ -134,6 +134,7 @@ async def restore(locked: Locked, by: By) -> Bell | None:
         stage = next(s.id for s in locked.around.stages if s.meaning == "process" and s.retired_at is None)
     record.deleted_at = None
     await locked.tx.execute(_DELETE, {"id": record.id, "at": None})
+    await locked.tx.execute(_OUT_OF_BIN, {"id": record.id, "at": by.at, "visit_no": record.visit_no})
     return await _enter(
         locked, Place(record.pipeline_id, stage, locked.around.rules_number), "restored", by, []
     )
@@ -163,25 +164,23 @@ async def suspend_for_loop(locked: Locked, at: datetime, why: str, owner: str) -
 _DELETE = text("update record set deleted_at = :at where id = :id").bindparams(
     bindparam("id", type_=BigInteger)
 )
-_CLEAR_MARKS = text(
-    "update visit set kept = '[]' where record_id = :id and visit_no < :visit_no and kept <> '[]'"
-)
-_CLEAR_MARKS = _CLEAR_MARKS.bindparams(bindparam("id", type_=BigInteger))
-_LEAVE = text("""
-with v as (
-  update visit set left_at = :at, left_reason = :reason, left_by = :rule, kept = cast(:kept as jsonb)
-  where record_id = :id and visit_no = :visit_no
-)
+_OUT_OF_BIN = text("""
+update visit set left_at = :at, left_reason = 'restored' where record_id = :id and visit_no = :visit_no
+""").bindparams(bindparam("id", type_=BigInteger))
+_CLEAR_MARKS = "update visit set kept = '[]' where record_id = :id and visit_no < :visit_no and kept <> '[]'"
+_LEAVE = """
+update visit set left_at = :at, left_reason = :reason, left_by = :rule, kept = cast(:kept as jsonb)
+where record_id = :id and visit_no = :visit_no
+"""
+_COMPLETE = """
 update todo set completed_at = :at, completed_by = :who
 where record_id = :id and complete_on_exit and completed_at is null
-""").bindparams(bindparam("id", type_=BigInteger))
-_ENTER = text("""
+"""
+_ENTER = """
 update record set pipeline_id = :pipeline, stage_id = :stage, version = version + 1, visit_no = :visit_no,
   pass_no = :pass_no, entered_at = :at, late = false
 where id = :id
-""").bindparams(bindparam("id", type_=BigInteger))
-
-
+"""
 _SUSPEND = text("update record set suspended = :why where id = :id").bindparams(
     bindparam("id", type_=BigInteger)
 )
@@ -204,17 +203,18 @@ async def _guard(locked: Locked, by: By) -> None:
 
 async def _leave(
     locked: Locked, reason: LeftReason, by: By, ends: Sequence[HoldEnd] = (), ended_by: str = ""
-) -> list[Rows]:
-    """End the holds of the present visit and mark what is kept; answers lines of the journal."""
-    record, tx = locked.record, locked.tx
+) -> list[Rows | Change]:
+    """End the holds of the present visit and mark what is kept; answers what is to be written of it."""
+    record = locked.record
     visit = locked.visit(record.visit_no)
     if visit is None:
         raise LookupError(f"visit {record.visit_no} of record {record.id} was not read")
     own = [end.rule for end in ends]
     others = [row for row in locked.open_holds(visit.visit_no) if row.rule not in (*own, by.rule)]
     left = [(await locked.hold(row)).left(reason, by.at, by_rule=bool(by.rule)) for row in others]
-    lines = await end_holds(locked, visit.visit_no, ends, ended_by) if ends else []
-    lines += await end_holds(locked, visit.visit_no, left, by.who)
+    parts: list[Rows | Change] = []
+    parts += await end_holds(locked, visit.visit_no, ends, ended_by)
+    parts += await end_holds(locked, visit.visit_no, left, by.who)
     # a wait whose time was out has ended: it does not cut off what stands below it
     ended = locked.ended(visit.visit_no) - {end.rule for end in left if end.result != "superseded"} | {
         by.rule
@@ -222,36 +222,36 @@ async def _leave(
     plan = (await locked.rules(visit.visit_no)).plan(visit.stage_id)
     visit.kept = kept(plan, ended, reason)
     visit.left_at, visit.left_reason, visit.left_by = by.at, reason, by.rule
-    mark = {"id": record.id, "visit_no": visit.visit_no, "at": by.at, "reason": reason}
-    await tx.execute(_LEAVE, mark | {"rule": by.rule, "who": by.who, "kept": to_json(visit.kept).decode()})
+    mark = {"id": record.id, "visit_no": visit.visit_no, "at": by.at, "reason": reason, "rule": by.rule}
+    parts.append(Change(_LEAVE, mark | {"kept": to_json(visit.kept).decode()}))
+    parts.append(Change(_COMPLETE, {"id": record.id, "at": by.at, "who": by.who}))
     if reason in ("pipeline_changed", "record_deleted"):
-        await tx.execute(_CLEAR_MARKS, {"id": record.id, "visit_no": visit.visit_no})
+        parts.append(Change(_CLEAR_MARKS, {"id": record.id, "visit_no": visit.visit_no}))
         for older in locked.visits[:-1]:
             older.kept = []
-    return lines
+    return parts
 
 
-async def _enter(locked: Locked, place: Place, cause: str, by: By, lines: list[Rows]) -> Bell:
-    """The record, its new visit, the journal, the outbox."""
+async def _enter(locked: Locked, place: Place, cause: str, by: By, left: Sequence[Rows | Change]) -> Bell:
+    """The record, its new visit, the journal, the outbox, and how the old visit was `left`: one statement."""
     record = locked.record
     before = f"{record.pipeline_id}/{record.stage_id}"
     record.visit_no, record.version, record.entered_at = record.visit_no + 1, record.version + 1, by.at
     record.pipeline_id, record.stage_id, record.late = place.pipeline, place.stage, False
     asked = {"id": record.id, "pipeline": place.pipeline, "stage": place.stage, "at": by.at}
-    await locked.tx.execute(_ENTER, asked | {"visit_no": record.visit_no, "pass_no": record.pass_no})
+    entered = Change(_ENTER, asked | {"visit_no": record.visit_no, "pass_no": record.pass_no})
     visit = VisitRow(
         visit_no=record.visit_no, pipeline_id=place.pipeline, stage_id=place.stage,
         rules_number=place.rules_number, pass_no=record.pass_no, entered_at=by.at,
     )  # fmt: skip
     locked.entered(visit)
     bell = Bell.entered(record)
-    rows = [*lines, visit_row(record.id, visit, cause, by)]
     detail = {"from": before, "to": f"{place.pipeline}/{place.stage}"} | (
         {"rule": by.rule} if by.rule else {}
     )
-    rows.append(line(record.id, record.visit_no, cause, by.at, actor=by.who, detail=detail))
-    rows.append(bell_rows(bell, by.at, delivered=bool(by.rule)))
-    await write(locked.tx, rows)
+    said = line(record.id, record.visit_no, cause, by.at, actor=by.who, detail=detail)
+    told = bell_rows(bell, by.at, delivered=bool(by.rule))
+    await write(locked.tx, [*left, entered, visit_row(record.id, visit, cause, by), said, told])
     return bell
 
 

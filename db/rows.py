@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from pydantic_core import to_json
-from sqlalchemy import TextClause, text
+from sqlalchemy import BigInteger, TextClause, bindparam, text
 from sqlmodel import SQLModel
 
 from db.engine import Transaction
 
 Shape = tuple[str, tuple[str, ...]]
 _BLOCK: Final = 50
+_NAME: Final = re.compile(r"(?<!:):([a-z_]+)")
 
 
 class Rows(NamedTuple):
@@ -23,32 +25,57 @@ class Rows(NamedTuple):
     rows: list[dict[str, object]]
 
 
-async def write(tx: Transaction, parts: Iterable[Rows]) -> None:
-    """Insert all rows with one statement.
+class Change(NamedTuple):
+    """An `update` with its values by name, of which `id` is that of a record.
 
-    Raises `sqlalchemy.exc.IntegrityError` when a constraint refuses one; then none is written.
+    It sees the tables as they were before the statement it is written with, and no other change of that
+    statement may meet its rows.
     """
+
+    sql: str
+    values: Mapping[str, object]
+
+
+async def write(tx: Transaction, parts: Iterable[Rows | Change]) -> None:
+    """Make all changes and insert all rows with one statement.
+
+    Raises `sqlalchemy.exc.IntegrityError` when a constraint refuses one; then nothing is written.
+    """
+    changes: list[Change] = []
     shapes: dict[Shape, list[Mapping[str, object]]] = {}
     for part in parts:
+        if isinstance(part, Change):
+            changes.append(part)
+            continue
         for row in part.rows:
             shapes.setdefault((part.table, tuple(row)), []).append(row)
-    if not shapes:
+    if not shapes and not changes:
         return
-    values = {f"r{i}": to_json(rows).decode() for i, rows in enumerate(shapes.values())}
-    await tx.execute(_statement(tuple(shapes)), values)
+    values: dict[str, object] = {f"r{i}": to_json(rows).decode() for i, rows in enumerate(shapes.values())}
+    for i, change in enumerate(changes):
+        values |= {f"c{i}_{name}": value for name, value in change.values.items()}
+    await tx.execute(_statement(tuple(change.sql for change in changes), tuple(shapes)), values)
 
 
 @lru_cache(maxsize=512)
-def _statement(shapes: tuple[Shape, ...]) -> TextClause:
+def _statement(changes: tuple[str, ...], shapes: tuple[Shape, ...]) -> TextClause:
+    written = [_NAME.sub(rf":c{i}_\1", sql) for i, sql in enumerate(changes)]
+    written += _inserts(shapes)
+    *first, last = written
+    clauses = ", ".join(f"w{i} as ({one})" for i, one in enumerate(first))
+    statement = text(f"with {clauses} {last}" if first else last)
+    ids = [i for i, sql in enumerate(changes) if "id" in _NAME.findall(sql)]
+    return statement.bindparams(*(bindparam(f"c{i}_id", type_=BigInteger) for i in ids))
+
+
+def _inserts(shapes: tuple[Shape, ...]) -> list[str]:
     inserts = []
     for i, (table, columns) in enumerate(shapes):
         known = SQLModel.metadata.tables[table].c
         named = ", ".join(known[column].name for column in columns)  # KeyError: no such column
         source = f"jsonb_populate_recordset(null::public.{table}, cast(:r{i} as jsonb))"
         inserts.append(f"insert into {table} ({named}) select {named} from {source}")  # noqa: S608  # known names
-    *first, last = inserts
-    clauses = ", ".join(f"w{i} as ({insert})" for i, insert in enumerate(first))
-    return text(f"with {clauses} {last}" if first else last)
+    return inserts
 
 
 class Ids:

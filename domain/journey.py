@@ -1,7 +1,8 @@
 """The contract of a journey: the one workflow that follows a record from creation to deletion.
 
-Ids and instants only, never what a record says: nothing personal is kept by Temporal. Fields are only
-ever added, with defaults, so that old histories and old clients stay valid.
+Ids and instants, never what a record says: Temporal keeps nothing personal, unless an operator writes it into
+the reason of an operation. Fields are only ever added, with defaults, so that old histories and old clients
+stay valid. So is a default never changed: what equals its default is left out of payloads.
 """
 
 from __future__ import annotations

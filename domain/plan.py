@@ -33,7 +33,7 @@ class Step(BaseModel):
     delay: int | None = 0
 
     status: str = "queued"  # planning | armed | due | running | open | expiring | ended
-    waiting: str = ""  # armed without a due time: condition | value | suspended | loop
+    waiting: str = ""  # for what: condition | value | suspended | retry | spread
     turn: datetime | None = None  # when its turn came
     due: datetime | None = None  # when it acts; of an open hold: when it ends or acts next
     outcome: str = ""

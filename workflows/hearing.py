@@ -116,6 +116,8 @@ class Hearing:
 
     def _pending(self, asked: Operation) -> None:
         self._named(asked)
+        if asked.id in self._state.seen:  # asked again after continue-as-new: it has been done
+            return
         progress = self._state.progress
         step = progress.step(asked.visit_no or progress.visit_no, asked.rule)
         if step is None or step.over or step.status not in ("armed", "due", "open", "expiring"):

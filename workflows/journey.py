@@ -16,6 +16,9 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError
 
+from workflows.hearing import Asked, Heard, Hearing
+from workflows.showing import attributes, details
+
 with workflow.unsafe.imports_passed_through():
     from domain.events import Arm, Ended, Fired, HoldEnd, HoldEnded, Outcome, Plan, Planned, Run
     from domain.journey import (
@@ -40,8 +43,6 @@ with workflow.unsafe.imports_passed_through():
         io_queue,
     )
     from domain.plan import Step
-    from workflows.hearing import Asked, Heard, Hearing
-    from workflows.showing import attributes, details
 
 RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
 DATABASE = timedelta(seconds=10)  # what an activity on the database may take
@@ -108,7 +109,8 @@ class Journey(Hearing):
         asked = EnterStage(record_id=self._state.record_id, progress=self._state.progress)
         await self._drive("enter_stage", asked, f"visit {wanted}")
         self._state.wanted = max(self._state.wanted, self._state.progress.visit_no)
-        if not self._gone and self._state.progress.visit_no < self._state.wanted:
+        # what was heard of meanwhile is to be opened yet
+        if not self._gone and self._state.progress.visit_no < self._state.wanted == wanted:
             self._state.wanted = self._state.progress.visit_no  # there is no such visit (a signal by hand)
 
     async def _take(self, heard: Heard) -> None:

@@ -122,6 +122,7 @@ class Outbox(SQLModel, table=True):
     __table_args__ = (
         one_of("kind", "entered", "client_activity", "facts_changed"),
         Index("ix_outbox_waiting", "created_at", postgresql_where=text("delivered_at is null")),
+        Index("ix_outbox_delivered_at", "delivered_at"),
     )
 
     id: UUID = Field(primary_key=True)

@@ -68,6 +68,7 @@ CREATE TABLE outbox (
     CONSTRAINT ck_outbox_kind CHECK (kind in ('entered', 'client_activity', 'facts_changed'))
 );
 CREATE INDEX ix_outbox_record_id ON outbox (record_id);
+CREATE INDEX ix_outbox_delivered_at ON outbox (delivered_at);
 CREATE INDEX ix_outbox_waiting ON outbox (created_at) WHERE delivered_at is null;
 
 CREATE TABLE request (

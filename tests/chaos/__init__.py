@@ -1,0 +1,1 @@
+"""Real processes, killed at chosen places: nothing is lost, nothing happens twice."""
