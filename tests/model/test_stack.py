@@ -16,7 +16,7 @@ from tests import builders
 from tests.model import drive, reference, scenarios
 from tests.stack import Case, Door, company, entries, pipelines, product, rule_sets
 
-AT_ONCE, SEEDS = 6, 12
+AT_ONCE, SEEDS = 6, 24
 EARLIEST = datetime(2025, 3, 1, tzinfo=UTC)  # no scenario begins before
 
 
