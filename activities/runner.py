@@ -21,7 +21,7 @@ from db.facts import LedgerRow
 from db.journal import key, line
 from db.locked import Locked
 from db.records import TooManyMoves, suspend_for_loop
-from db.rows import Ids, Rows, write
+from db.rows import Change, Ids, Rows, write
 from db.rulebook import Version
 from domain.conditions import Verdict
 from domain.errors import Refused
@@ -68,11 +68,11 @@ class Runner:
         self, locked: Locked, house: House, ids: Ids, now: datetime, *, careful: bool = False
     ) -> None:
         self.locked, self.house, self.ids, self.now, self.careful = locked, house, ids, now, careful
-        self._rows: list[Rows] = []
+        self._rows: list[Rows | Change] = []
 
     # -- writing -------------------------------------------------------------------------------
-    def add(self, *rows: Rows) -> None:
-        """Have rows written with the next flush."""
+    def add(self, *rows: Rows | Change) -> None:
+        """Have rows and changes written with the next flush."""
         self._rows += rows
 
     async def flush(self) -> None:
@@ -167,10 +167,8 @@ class Runner:
         at, visit = self.on_time(run.due), self.locked.visit(run.visit_no)
         if rule.repeat != "every_visit" and repeats(rule, await self._past(rule.id), self._pass(run), at):
             return Outcome(result="skipped", reason="repeat", at=at), None
-        plan = version.plan(visit.stage_id) if visit else []
-        leaving = bool(visit and visit.left_at) and any(
-            s.rule == run.rule and s.on_exit == "run_now" for s in plan
-        )
+        left = version.plan(visit.stage_id) if visit and visit.left_at else []
+        leaving = any(step.rule == run.rule and step.on_exit == "run_now" for step in left)
         return refusal(rule, self.locked.values(run.visit_no), at, self.locked.zone, leaving=leaving)
 
     def _catch_up(self, run: Run, rule: Rule) -> Outcome | None:

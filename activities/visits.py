@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 
-from sqlalchemy import BigInteger, DateTime, bindparam, text
+from sqlalchemy import BigInteger, bindparam, text
 
 from activities.follow import follow, plan
 from activities.runner import Run, Runner
 from activities.steps import act
-from db.engine import Transaction
-from db.facts import RecordRow, VisitRow
+from db.facts import VisitRow
 from db.journal import book, line
 from db.locked import Locked
 from db.outbox import face_of
+from db.rows import Change
 from domain import events as e
 from domain.events import Command, Ended, Event, Fired, HoldEnd, Left, Opened, Planned
 from domain.journey import Driven, Replan
@@ -63,8 +63,9 @@ class Drive:
         followed = await follow(self.runner, self.progress, outcome.changed, outcome.at)
         return self.progress.on(Ended(visit_no, rule, n, outcome), *followed)
 
-    async def finish(self) -> None:
+    async def finish(self, *changes: Change) -> None:
         """Write what is left to write, with what the machine decided by itself."""
+        self.runner.add(*changes)
         await self.runner.flush()
         await book(self.runner.locked.tx, self.runner.locked.record.id, self.progress.unbooked)
         self.progress.unbooked = []
@@ -83,10 +84,8 @@ async def enter(runner: Runner, progress: Progress) -> Driven:
     gone = locked.record.deleted_at is not None
     if gone and record.journey_visit >= record.visit_no:  # its journey had ended, and was rung again
         runner.add(line(record.id, record.visit_no, "ignored", runner.now, reason="record_deleted"))
-    await drive.finish()
-    if behind:
-        opened = {"id": record.id, "at": runner.now, "visit_no": progress.visit_no}
-        await locked.tx.execute(_OPENED, opened)
+    opened = {"id": record.id, "at": runner.now, "visit_no": progress.visit_no}
+    await drive.finish(*(Change(sql, opened) for sql in (_OPENED, _HEARD) if behind))
     face = face_of(locked.record, suspended=locked.suspended())
     return Driven(progress=progress, face=face, gone=gone)
 
@@ -103,17 +102,16 @@ async def replan(runner: Runner, progress: Progress, asked: Replan) -> Driven:
     return Driven(progress=progress, face=face_of(locked.record, suspended=locked.suspended()))
 
 
-async def first_to_read(tx: Transaction, record: RecordRow, progress: Progress) -> int:
-    """The number of the first visit a journey has to look at.
+async def first_to_read(locked: Locked) -> int:
+    """The number of the first visit a journey that begins has to look at.
 
-    A journey that begins anew, because an administrator ended the one before, takes up what was kept too:
-    acts that were done answer what they ended as.
+    One that begins anew, because an administrator ended the one before, takes up what was kept too: acts that
+    were done answer what they ended as.
     """
-    if progress.visit_no:
-        return min((v.visit_no for v in progress.visits), default=progress.visit_no)
+    record = locked.record
     if record.journey_visit < 2:
         return 1
-    kept = (await tx.execute(_KEPT, {"id": record.id})).scalar_one()
+    kept = (await locked.tx.execute(_KEPT, {"id": record.id})).scalar_one()
     return min(record.journey_visit, kept or record.journey_visit)
 
 
@@ -169,9 +167,8 @@ where v.record_id = :id and not exists (
     and l.outcome not in ('', 'open')
 )
 """).bindparams(bindparam("id", type_=BigInteger))
-_OPENED = text("""
-with v as (
-  update visit set opened_at = :at where record_id = :id and visit_no <= :visit_no and opened_at is null
-)
-update record set journey_visit = :visit_no where id = :id and journey_visit < :visit_no
-""").bindparams(bindparam("id", type_=BigInteger), bindparam("at", type_=DateTime(timezone=True)))
+_OPENED = """
+update visit set opened_at = cast(:at as timestamptz)
+where record_id = :id and visit_no <= :visit_no and opened_at is null
+"""
+_HEARD = "update record set journey_visit = :visit_no where id = :id and journey_visit < :visit_no"

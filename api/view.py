@@ -11,9 +11,8 @@ from sqlalchemy import BigInteger, bindparam, text
 from api.answers import HoldOut, JourneyOut, PendingOut, RecordDetail, RecordOut, SuspensionOut
 from api.journeys import state
 from api.service import Service
-from api.writing import settled
 from db.engine import Transaction
-from db.facts import HoldRow, RecordRow, around
+from db.facts import HoldRow, RecordRow, read
 from db.locked import Locked
 from domain.errors import Gone
 from domain.journey import JourneyState
@@ -32,7 +31,8 @@ async def record(tx: Transaction, record_id: int) -> RecordRow:
 
 async def detail(service: Service, record_id: int) -> RecordDetail:
     """All there is to say of a record at this moment. Raises `Gone`."""
-    seen, steps, holds = await settled(service.database, lambda tx: _read(tx, service, record_id))
+    async with service.database.transaction() as tx:
+        seen, steps, holds = await _read(tx, service, record_id)
     row = seen.record
     journey = await state(service, row.record_type, row.id)
     return RecordDetail(
@@ -48,9 +48,11 @@ async def detail(service: Service, record_id: int) -> RecordDetail:
 async def _read(
     tx: Transaction, service: Service, record_id: int
 ) -> tuple[Locked, list[_Found], list[HoldOut]]:
-    row = await record(tx, record_id)
-    since = (await tx.execute(_FIRST_KEPT, {"id": record_id})).scalar_one() or row.visit_no
-    seen = Locked(tx, service.book, row, await around(tx, row, since))
+    since = (await tx.execute(_FIRST_KEPT, {"id": record_id})).scalar_one()
+    found = await read(tx, record_id, since)
+    if found is None or found.record.deleted_at:
+        raise Gone(record_id)
+    seen = Locked(tx, service.book, found)
     holds = [_hold(hold) for hold in seen.holds.values() if not hold.outcome]
     return seen, await _steps(seen), holds
 

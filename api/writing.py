@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
-from typing import Annotated, Final, NamedTuple, TypeVar
+from typing import Annotated, Final, NamedTuple
 
 from fastapi import Depends, Header, Request
 from fastapi.responses import JSONResponse, Response
@@ -14,7 +14,7 @@ from sqlalchemy import DateTime, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from api.service import Served
-from db.engine import Database, Transaction
+from db.engine import Transaction
 from db.fail_points import fail_point
 from db.outbox import Bell
 from db.records import By
@@ -32,21 +32,6 @@ class Answer(NamedTuple):
 
 
 Work = Callable[[Transaction, By], Awaitable[Answer]]
-T = TypeVar("T")
-
-
-async def settled(database: Database, work: Callable[[Transaction], Awaitable[T]]) -> T:
-    """What `work` answers, in a transaction. A refusal undoes it and costs no connection."""
-    refused: Refused | None = None
-    async with database.transaction() as tx:
-        try:
-            async with tx.begin_nested():
-                answer = await work(tx)
-        except Refused as error:
-            refused = error
-    if refused:
-        raise refused
-    return answer
 
 
 class Writer:
@@ -69,13 +54,12 @@ class Writer:
         """The answer of `work`, or that kept for the same call. Raises `Refused`: nothing is stored then."""
         who = By(by or self._actor or "api", self._service.clock())
 
-        async def once(tx: Transaction) -> tuple[Response, tuple[Bell | None, ...]]:
-            if kept := await self.reserve(tx, who):
-                return kept, ()
-            made = await work(tx, who)
-            return await self.keep(tx, made), made.bells
-
-        answer, bells = await settled(self._service.database, once)
+        bells: tuple[Bell | None, ...] = ()
+        async with self._service.database.transaction() as tx:
+            answer = await self.reserve(tx, who)
+            if answer is None:
+                made = await work(tx, who)
+                answer, bells = await self.keep(tx, made), made.bells
         fail_point("api.committed")
         self._service.doorbell.ring(*bells)
         return answer

@@ -11,6 +11,8 @@ import asyncpg
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from domain.errors import Refused
+
 Transaction = AsyncConnection
 """An open transaction: Core statements by `execute`, savepoints by `begin_nested`. Whoever is handed one
 neither commits nor rolls back."""
@@ -40,13 +42,16 @@ class Database:
         """Commit when the block ends; roll back when it raises or is cancelled.
 
         The connection of a failed or cancelled block is thrown away, not put back: after a cancellation
-        nobody knows what is still on its wire (SQLAlchemy issue 6592). A refusal one expects is cheaper
-        as a savepoint inside. A cancellation during the commit leaves its fate unknown: ask the ledger.
+        nobody knows what is still on its wire (SQLAlchemy issue 6592). One that raises `Refused` is undone
+        and keeps its connection. A cancellation during the commit leaves its fate unknown: ask the ledger.
         """
         connection = await self._engine.connect()
         try:
             yield connection
             await connection.commit()
+        except Refused:
+            await self._undo(connection)
+            raise
         except BaseException:
             await self._discard(connection)
             raise
@@ -76,6 +81,15 @@ class Database:
         if self._discarding:
             await asyncio.wait(self._discarding)
         await self._engine.dispose()
+
+    async def _undo(self, connection: AsyncConnection) -> None:
+        """No statement is under way: the connection is as good as ever."""
+        try:
+            await connection.rollback()
+            await connection.close()
+        except BaseException:
+            await self._discard(connection)
+            raise
 
     async def _discard(self, connection: AsyncConnection) -> None:
         """Ends also when the task is cancelled once more: it is a task of its own."""

@@ -1,4 +1,4 @@
-"""A locked record and everything around it that a decision needs, in two statements."""
+"""A record under its lock and everything around it that a decision needs, in one round trip."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
-from sqlalchemy import BigInteger, String, bindparam, text
+from sqlalchemy import BigInteger, bindparam, text
 
 from db.engine import Transaction
 
@@ -136,8 +136,9 @@ class SuspensionRow(_Row):
 
 
 class Surroundings(_Row):
-    """What was read after the lock was had. Visits, ledger and holds begin with the visit asked for."""
+    """A record and what surrounds it. Visits, ledger and holds begin with the visit asked for."""
 
+    record: RecordRow
     pipeline: PipelineRow
     stages: list[StageRow]
     rules_number: int = 0  # of the version that applies to the next entry
@@ -152,53 +153,22 @@ class Surroundings(_Row):
     company_calendar: str | None = None
 
 
-_ID = bindparam("id", type_=BigInteger)
-_LOCK = text("select * from record where id = :id for no key update").bindparams(_ID)
-# a second statement: its snapshot is taken when the lock is had, not when it was asked for
-_AROUND = text("""
-select jsonb_build_object(
-  'pipeline', (select to_jsonb(p) from pipeline p where p.id = :pipeline),
-  'stages', (select coalesce(jsonb_agg(s order by s.position), '[]') from stage s
-             where s.pipeline_id = :pipeline),
-  'rules_number', (select coalesce(max(number), 0) from rule_set where pipeline_id = :pipeline),
-  'contact', (select to_jsonb(c) from contact c where c.id = :contact),
-  'company', (select to_jsonb(c) from company c where c.id = :company),
-  'responsible', (select to_jsonb(e) from employee e where e.id = :responsible),
-  'visits', (select coalesce(jsonb_agg(v order by v.visit_no), '[]') from visit v
-             where v.record_id = :id and v.visit_no >= :since),
-  'ledger', (select coalesce(jsonb_agg(l), '[]') from ledger l
-             where l.record_id = :id and l.visit_no >= :since),
-  'holds', (select coalesce(jsonb_agg(h), '[]') from hold h where h.record_id = :id and h.visit_no >= :since),
-  'suspensions', (select coalesce(jsonb_agg(s), '[]') from suspension s
-                  where s.scope in ('everything', 'rule') or (s.scope = 'pipeline' and s.key = :pipeline)
-                     or (s.scope = 'record' and s.key = :key)),
-  'company_zone', (select coalesce((select value #>> '{}' from setting where key = 'zone'), 'UTC')),
-  'company_calendar', (select value #>> '{}' from setting where key = 'calendar')
-)::text
-""").bindparams(
-    _ID,
-    bindparam("contact", type_=BigInteger),
-    bindparam("company", type_=BigInteger),
-    bindparam("responsible", type_=String),
-)
+_TAKE = text("select take_record(:id, :since)").bindparams(bindparam("id", type_=BigInteger))
+_READ = text("select record_with_surroundings(r, least(:since, r.visit_no)) from record r where id = :id")
+_READ = _READ.bindparams(bindparam("id", type_=BigInteger))
 
 
-async def lock(tx: Transaction, record_id: int) -> RecordRow | None:
-    """Lock the record until the transaction ends; None if there is none. Acts on a record go one by one."""
-    row = (await tx.execute(_LOCK, {"id": record_id})).mappings().one_or_none()
-    return RecordRow.model_validate(dict(row)) if row else None
+async def take(tx: Transaction, record_id: int, since: int | None = None) -> Surroundings | None:
+    """Lock the record until the transaction ends, and read what surrounds it; None if there is none.
+
+    Visits, ledger and holds begin with visit `since`, by default the present one. Acts on a record go one by
+    one: whoever has the lock sees everything that was committed before.
+    """
+    found = (await tx.execute(_TAKE, {"id": record_id, "since": since})).scalar_one()
+    return None if found is None else Surroundings.model_validate_json(found)
 
 
-async def around(tx: Transaction, record: RecordRow, since: int) -> Surroundings:
-    """What surrounds a locked record, with its visits from number `since` on."""
-    asked = {
-        "id": record.id,
-        "key": str(record.id),
-        "pipeline": record.pipeline_id,
-        "contact": record.contact_id,
-        "company": record.company_id,
-        "responsible": record.responsible_id,
-        "since": since,
-    }
-    found = (await tx.execute(_AROUND, asked)).scalar_one()
-    return Surroundings.model_validate_json(found)
+async def read(tx: Transaction, record_id: int, since: int | None = None) -> Surroundings | None:
+    """The same without the lock, for showing."""
+    found = (await tx.execute(_READ, {"id": record_id, "since": since})).scalar_one_or_none()
+    return None if found is None else Surroundings.model_validate_json(found)

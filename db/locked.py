@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from db.engine import Transaction
-from db.facts import HoldRow, LedgerRow, RecordRow, Surroundings, VisitRow, around, lock
+from db.facts import HoldRow, LedgerRow, RecordRow, Surroundings, VisitRow, take
 from db.rulebook import Rulebook, Version
 from db.tables import Absence
 from db.tables import Calendar as StoredCalendar
@@ -31,14 +31,13 @@ class Locked:
     What acts in the transaction keeps it up to date, so that nothing is read twice.
     """
 
-    def __init__(
-        self, tx: Transaction, book: Rulebook, record: RecordRow, surroundings: Surroundings
-    ) -> None:
+    def __init__(self, tx: Transaction, book: Rulebook, found: Surroundings) -> None:
         self.tx, self.book = tx, book
-        self._hold_still(record, surroundings)
+        self._know(found)
 
-    def _hold_still(self, record: RecordRow, surroundings: Surroundings) -> None:
-        self.record, self.around = record, surroundings
+    def _know(self, surroundings: Surroundings) -> None:
+        self.record: RecordRow = surroundings.record
+        self.around = surroundings
         self._visits = {visit.visit_no: visit for visit in surroundings.visits}
         self.ledger = {(row.visit_no, row.rule, row.n): row for row in surroundings.ledger}
         self.holds = {(row.visit_no, row.rule): row for row in surroundings.holds}
@@ -50,19 +49,15 @@ class Locked:
         cls, tx: Transaction, book: Rulebook, record_id: int, since: int | None = None
     ) -> Locked | None:
         """Lock the record and read what surrounds it, with its visits from `since` (the present one) on."""
-        record = await lock(tx, record_id)
-        if record is None:
-            return None
-        first = record.visit_no if since is None else min(since, record.visit_no)
-        return cls(tx, book, record, await around(tx, record, first))
+        found = await take(tx, record_id, since)
+        return None if found is None else cls(tx, book, found)
 
-    async def reload(self) -> None:
-        """Read everything again, after a savepoint was rolled back."""
-        first = min(self._visits, default=self.record.visit_no)
-        record = await lock(self.tx, self.record.id)
-        if record is None:
+    async def reload(self, since: int | None = None) -> None:
+        """Read everything again, after a savepoint was rolled back, or with older visits."""
+        found = await take(self.tx, self.record.id, since or min(self._visits, default=self.record.visit_no))
+        if found is None:
             raise LookupError(f"record {self.record.id} is gone under its lock")
-        self._hold_still(record, await around(self.tx, record, first))
+        self._know(found)
 
     # -- visits --------------------------------------------------------------------------------
     @property

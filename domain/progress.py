@@ -294,6 +294,12 @@ class Progress(BaseModel):
         out.append(Run(place.visit.visit_no, place.step.rule, place.step.n))
 
     def _prune(self) -> None:
-        """A visit that was left and has nothing more to do is the journal's alone."""
+        """What has ended is the journal's alone: visits that were left, and the steps of one that is over.
+
+        What failed stays while the visit does, so that it is seen.
+        """
+        for visit in self.visits:
+            if visit.over:
+                visit.steps = [step for step in visit.steps if step.outcome in ("failed", "unknown")]
         self.visits = [v for v in self.visits if not (v.left and v.over)]
         self.early = [x for x in self.early if any(v.visit_no == x.visit_no for v in self.visits)]

@@ -108,7 +108,8 @@ def render(text: str, values: Mapping[str, object], *, escape: Escape, zone: str
     parsed = _parse(text)
     if parsed.problems:
         raise TemplateError(f"{parsed.problems[0].place}: {parsed.problems[0].message}")
-    context = Meter(parsed.template, globals=namespace(values))
+    quoted = {quote.reference: values.get(quote.reference) for quote in parsed.quotes}
+    context = Meter(parsed.template, globals=namespace(quoted))
     context.autoescape = escape == "html"
     context.manner = _manner(values, zone, locale)
     buffer = context.get_buffer()

@@ -24,7 +24,7 @@ from workflows.journey import Journey
 
 DATABASE_ACTIVITIES = 20
 IO_ACTIVITIES = 50
-POOL_SIZE = DATABASE_ACTIVITIES + 5
+POOL_SIZE = DATABASE_ACTIVITIES + 10
 """Connections of a worker: what acts, and relay, reconciler, bells and sends beside it."""
 DRAINS_WITHIN: Final = timedelta(seconds=20)
 _STICKY: Final = timedelta(seconds=2)  # so soon another worker takes over a journey of a dead one
@@ -62,6 +62,7 @@ async def running(
         workflow_runner=SandboxedWorkflowRunner(restrictions=_SANDBOX),
         max_cached_workflows=cached,
         max_concurrent_activities=DATABASE_ACTIVITIES,
+        max_concurrent_local_activities=DATABASE_ACTIVITIES,
         workflow_task_poller_behavior=_POLLERS,
         activity_task_poller_behavior=_POLLERS,
         sticky_queue_schedule_to_start_timeout=_STICKY,

@@ -46,6 +46,7 @@ with workflow.unsafe.imports_passed_through():
 
 RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
 DATABASE = timedelta(seconds=10)  # what an activity on the database may take
+PATIENCE = timedelta(seconds=5)  # a local activity whose next attempt is later than this waits by a timer
 SEND, BEAT = timedelta(minutes=3), timedelta(seconds=10)
 AT_A_STAGE = 100  # events of a run after which a new stage begins a new run
 
@@ -106,8 +107,18 @@ class Journey(Hearing):
     async def _enter(self) -> None:
         """One activity opens the visits that were missed, does what is due, and hands the machine back."""
         wanted = max(self._state.wanted, self._state.progress.moved_to)
-        asked = EnterStage(record_id=self._state.record_id, progress=self._state.progress)
-        await self._drive("enter_stage", asked, f"visit {wanted}")
+        asked = EnterStage(
+            record_id=self._state.record_id, progress=self._state.progress, at=workflow.now()
+        )
+        self._asking += 1
+        try:
+            driven: Driven = await workflow.execute_local_activity(
+                "enter_stage", asked, result_type=Driven, start_to_close_timeout=DATABASE,
+                retry_policy=RETRY, local_retry_threshold=PATIENCE, summary=f"visit {wanted}",
+            )  # fmt: skip
+        finally:
+            self._asking -= 1
+        self._take_over(driven)
         self._state.wanted = max(self._state.wanted, self._state.progress.visit_no)
         # what was heard of meanwhile is to be opened yet
         if not self._gone and self._state.progress.visit_no < self._state.wanted == wanted:
@@ -157,9 +168,12 @@ class Journey(Hearing):
     async def _drive(self, activity: str, asked: Any, summary: str) -> str:
         """Let an activity drive the machine; what happens meanwhile waits. Answers why it refused."""
         driven: Driven = await self._execute(activity, asked, Driven, summary)
+        self._take_over(driven)
+        return driven.refused
+
+    def _take_over(self, driven: Driven) -> None:
         self._state.progress, self._state.face = driven.progress, driven.face
         self._gone = self._gone or driven.gone
-        return driven.refused
 
     async def _execute(self, activity: str, asked: Any, answer: type | None, summary: str = "") -> Any:
         self._asking += 1

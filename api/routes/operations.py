@@ -12,8 +12,7 @@ from api.input import Instant, Name, PathId, Sendable
 from api.journeys import operate
 from api.service import Served
 from api.view import record
-from api.writing import Answer, Write, settled
-from db.engine import Transaction
+from api.writing import Answer, Write
 from db.records import By
 from domain.journey import Operation, Verb
 
@@ -53,14 +52,13 @@ class Operated(BaseModel):
 async def operate_on_record(record_id: PathId, body: OperationIn, service: Served, write: Write) -> Response:
     """Have the journey of the record do it; what it refuses is 409."""
 
-    async def begin(tx: Transaction) -> tuple[str, Response | None]:
+    async with service.database.transaction() as tx:
         kept = await write.reserve(tx, By(body.who, service.clock()))
-        return (await record(tx, record_id)).record_type, kept
-
-    record_type, kept = await settled(service.database, begin)
+        record_type = (await record(tx, record_id)).record_type
     if kept:
         return kept
     # made again after a crash, the operation has the same id: the journey knows it
     operation = Operation(id=write.key or str(uuid4()), **body.model_dump(exclude={"verb"}))
     await operate(service, record_type, record_id, body.verb, operation)
-    return await settled(service.database, lambda tx: write.keep(tx, Answer(body=Operated(verb=body.verb))))
+    async with service.database.transaction() as tx:
+        return await write.keep(tx, Answer(body=Operated(verb=body.verb)))

@@ -24,7 +24,6 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.providers.console import ConsoleMail
 from activities.work import Activities
-from api.writing import settled
 from db.doorbell import Doorbell
 from db.engine import Transaction
 from db.locked import Locked
@@ -70,7 +69,8 @@ class Bench:
             assert locked
             await move(locked, f"{self.case}-{self.side}", By("api", datetime.now(UTC)))
 
-        await settled(self.on.database, moved)
+        async with self.on.database.transaction() as tx:
+            await moved(tx)
 
     async def enter(self) -> None:
         at = datetime.now(UTC)

@@ -11,7 +11,6 @@ from typing import NamedTuple, Protocol
 from temporalio.client import Client, WorkflowHandle
 
 from activities.catalogue import nature
-from api.writing import settled
 from db.creation import NewRecord, create
 from db.doorbell import deliver
 from db.engine import Transaction
@@ -123,7 +122,8 @@ class Product:
             assert bell
             return bell
 
-        bell = await settled(self.on.database, moved)
+        async with self.on.database.transaction() as tx:
+            bell = await moved(tx)
         written = time.monotonic() - start
         expected = self.on.listener.expect("done", f"{record_id}.{bell.payload['visit_no']}")
         await deliver(self.on.client, bell, self.queue)

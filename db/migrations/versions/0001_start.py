@@ -25,6 +25,10 @@ def upgrade() -> None:
         for statement in Path(__file__).with_name(name).read_text(encoding="utf-8").split(";\n"):
             if statement.strip():
                 op.execute(statement)
+    functions = Path(__file__).with_name("0001_functions.sql").read_text(encoding="utf-8")
+    for statement in functions.split("$$;\n"):
+        if statement.strip():
+            op.execute(statement + "$$")
     op.execute(APPEND_ONLY)
     for table in ("journal", "rule_set"):
         op.execute(
