@@ -212,7 +212,7 @@ async def product(
     async def connected() -> Client:
         return environment.client
 
-    async with running(environment.client, database, settings, mail=Post()):
+    async with running(environment.client, database, settings, mail=Post(), sandboxed=True):
         doorbell = Doorbell(database, connected, queue)
         app = create_app(settings, clock=clock.get, database=database, doorbell=doorbell, connect=connected)
         headers = {"Authorization": "Bearer key"}

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Final
 
 from temporalio.client import Client
-from temporalio.worker import PollerBehaviorAutoscaling, Worker
+from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.providers.console import ConsoleMail
@@ -28,7 +28,10 @@ POOL_SIZE = DATABASE_ACTIVITIES + 10
 """Connections of a worker: what acts, and relay, reconciler, bells and sends beside it."""
 DRAINS_WITHIN: Final = timedelta(seconds=20)
 _STICKY: Final = timedelta(seconds=2)  # so soon another worker takes over a journey of a dead one
-_SANDBOX: Final = SandboxRestrictions.default.with_passthrough_modules("domain")
+SANDBOX: Final = SandboxedWorkflowRunner(
+    restrictions=SandboxRestrictions.default.with_passthrough_modules("domain")
+)
+"""In which tests run and replay journeys."""
 _POLLERS: Final = PollerBehaviorAutoscaling(minimum=2, maximum=30, initial=5)
 
 
@@ -40,11 +43,13 @@ async def running(
     *,
     mail: Mail | None = None,
     max_cached_workflows: int | None = None,
+    sandboxed: bool = False,
 ) -> AsyncIterator[Doorbell]:
     """Run both workers inside the block; at its end what is under way may end, for at most 20 seconds.
 
     Yields the doorbell that the activities ring. `mail` is by default what the settings say. A worker that
-    cannot go on cancels the block, and its error is raised at the end.
+    cannot go on cancels the block, and its error is raised at the end. `sandboxed`: every journey imports its
+    code anew and is kept from what is not deterministic, as in the tests; it doubles what a journey costs.
     """
 
     async def connected() -> Client:
@@ -59,7 +64,7 @@ async def running(
         task_queue=settings.task_queue,
         workflows=[Journey],
         activities=acts.database_queue(),
-        workflow_runner=SandboxedWorkflowRunner(restrictions=_SANDBOX),
+        workflow_runner=SANDBOX if sandboxed else UnsandboxedWorkflowRunner(),
         max_cached_workflows=cached,
         max_concurrent_activities=DATABASE_ACTIVITIES,
         max_concurrent_local_activities=DATABASE_ACTIVITIES,
