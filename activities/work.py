@@ -31,6 +31,7 @@ from db.settings import Settings
 from domain.errors import Refused
 from domain.events import Outcome
 from domain.journey import (
+    GONE,
     Book,
     Driven,
     EnterStage,
@@ -200,7 +201,7 @@ class Activities:
             await book(tx, asked.record_id, asked.decisions)
 
     @activity.defn
-    async def record_client_activity(self, asked: RecordActivity) -> None:
+    async def record_client_activity(self, asked: RecordActivity) -> Moved:
         at, told = now(), asked.activity
         heard = client.Heard(told.id, told.type, told.at or at, record=asked.record_id, source=told.source)
         try:
@@ -209,8 +210,9 @@ class Activities:
         except Refused:  # the record is gone: a no-op with a line in the journal
             async with self.database.transaction() as tx:
                 await write(tx, [line(asked.record_id, 0, "ignored", at, reason="no_record")])
-            return
+            return Moved(refused=GONE)
         self.doorbell.ring(*answer.bells)
+        return Moved()
 
     @activity.defn
     async def move_record(self, asked: MoveRecord) -> Moved:
@@ -221,7 +223,7 @@ class Activities:
                 await write(
                     tx, [line(asked.record_id, 0, "ignored", at, reason="no_record", actor=asked.move.by)]
                 )
-                return Moved(refused="gone")
+                return Moved(refused=GONE)
             request = {
                 "key": f"move/{asked.record_id}/{asked.move.id}",
                 "body_hash": "",

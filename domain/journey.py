@@ -245,8 +245,11 @@ class MoveRecord(BaseModel):
     move: Move
 
 
+GONE = "gone"
+
+
 class Moved(BaseModel):
-    """The visit a record is in after a request to move it; `refused` says why it is still there."""
+    """The visit a record is in after a request; `refused`: why nothing was done (`GONE`: it is no more)."""
 
     visit_no: int = 0
     refused: str = ""

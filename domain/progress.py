@@ -89,13 +89,8 @@ class Progress(BaseModel):
     @property
     def next_due(self) -> datetime | None:
         """The earliest instant at which anything is due."""
-        dues = [
-            s.due
-            for v in self.visits
-            for s in v.steps
-            if s.due and s.status in ("armed", "open") and s.waiting != "suspended"
-        ]
-        return min(dues, default=None)
+        steps = [s for v in self.visits for s in v.steps if s.waiting != "suspended"]
+        return min((s.due for s in steps if s.due and s.status in ("armed", "open")), default=None)
 
     def step(self, visit_no: int, rule: str) -> Step | None:
         """The step of that rule in that visit, while the visit still has something to do."""
@@ -136,8 +131,7 @@ class Progress(BaseModel):
         place = self._find(event.visit_no, event.rule)
         if place and place.step.waiting and place.step.status in ("armed", "open"):
             place.visit.disarm(place.step, out)
-            if place.step.waiting != "suspended":       # which is as late as it is
-                place.step.due = event.at
+            place.step.due = place.step.due if place.step.waiting == "suspended" else event.at
             self._come_due(place)
 
     def _places(self) -> list[_Place]:
@@ -187,8 +181,8 @@ class Progress(BaseModel):
         elif outcome.result == "open":
             self._keep_open(place, outcome, out)
         else:
-            own = outcome.model_dump(include={"result", "reason", "at", "closing"})
-            self._end_hold(place, HoldEnd(rule=rule, **own), outcome.at, out, outcome.next)
+            end = HoldEnd(rule=rule, **outcome.model_dump(include={"result", "reason", "at", "closing"}))
+            self._end_hold(place, end, outcome.at, out, outcome.next)
 
     def _put_back(self, place: _Place, outcome: Outcome, out: list[Command]) -> None:
         """The step has not acted: it waits for a condition, a person, its next attempt, its new time."""
@@ -294,10 +288,7 @@ class Progress(BaseModel):
         out.append(Run(place.visit.visit_no, place.step.rule, place.step.n))
 
     def _prune(self) -> None:
-        """What has ended is the journal's alone: visits that were left, and the steps of one that is over.
-
-        What failed stays while the visit does, so that it is seen.
-        """
+        """What has ended is the journal's alone, save what failed in the present visit: it is to be seen."""
         for visit in self.visits:
             if visit.over:
                 visit.steps = [step for step in visit.steps if step.outcome in ("failed", "unknown")]

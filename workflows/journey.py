@@ -22,6 +22,7 @@ from workflows.showing import attributes, details
 with workflow.unsafe.imports_passed_through():
     from domain.events import Arm, Ended, Fired, HoldEnd, HoldEnded, Outcome, Plan, Planned, Run
     from domain.journey import (
+        GONE,
         WORKFLOW,
         ActEnded,
         Book,
@@ -66,6 +67,7 @@ class Journey(Hearing):
     # -- the loop ------------------------------------------------------------------------------
     @workflow.run
     async def run(self, state: JourneyState) -> None:
+        self._state.wanted = max(self._state.wanted, 1)  # whoever started it by hand need not know
         self._go_on()
         while not self._finished():
             await workflow.wait_condition(
@@ -107,9 +109,7 @@ class Journey(Hearing):
     async def _enter(self) -> None:
         """One activity opens the visits that were missed, does what is due, and hands the machine back."""
         wanted = max(self._state.wanted, self._state.progress.moved_to)
-        asked = EnterStage(
-            record_id=self._state.record_id, progress=self._state.progress, at=workflow.now()
-        )
+        asked = EnterStage(record_id=self._state.record_id, progress=self._state.progress, at=workflow.now())
         self._asking += 1
         try:
             driven: Driven = await workflow.execute_local_activity(
@@ -142,16 +142,21 @@ class Journey(Hearing):
                 ]
                 progress.on(*ends)
             case ClientActivity():
-                await self._execute(
-                    "record_client_activity", RecordActivity(record_id=record_id, activity=heard), None
-                )
+                asked = RecordActivity(record_id=record_id, activity=heard)
+                self._moved(await self._execute("record_client_activity", asked, Moved))
             case Move():
-                moved = await self._execute("move_record", MoveRecord(record_id=record_id, move=heard), Moved)
-                self._state.wanted = max(self._state.wanted, moved.visit_no)
+                self._moved(
+                    await self._execute("move_record", MoveRecord(record_id=record_id, move=heard), Moved)
+                )
             case Ended():
                 await self._ended(heard)
             case _:
                 progress.on(heard)
+
+    def _moved(self, moved: Moved) -> None:
+        """What came of a request; a record that is gone is looked at, whatever visit it was in."""
+        gone = self._state.progress.visit_no + 1 if moved.refused == GONE else 0
+        self._state.wanted = max(self._state.wanted, moved.visit_no, gone)
 
     async def _ended(self, ended: Ended) -> None:
         self._under_way.pop((ended.visit_no, ended.rule, ended.n), None)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 
 import asyncpg
+import psutil
 import pytest
 
-from tests.chaos.scene import Scene
+from tests.chaos.scene import WORKFLOW_TASK, Scene
 from tests.chaos.servers import Program
 
 BESIDE_A_TRANSACTION = ["enter_stage.before", "enter_stage.committed", "act.before", "act.committed"]
@@ -24,7 +25,7 @@ async def test_a_worker_that_dies_beside_its_transaction_loses_nothing_and_repea
     records = await scene.create()
     assert await scene.death(doomed, place) > 0
     in_hand = await scene.in_hand(doomed, records)
-    assert in_hand & (ACTS if place.startswith("act") else {"enter_stage"})
+    assert in_hand & (ACTS if place.startswith("act") else {WORKFLOW_TASK})
     moved, deleted, *_ = records
     await scene.move(moved, "lost")  # while nobody works
     await scene.delete(deleted)
@@ -105,14 +106,20 @@ async def _stopped_in_a_transaction(scene: Scene, record: int, workers: list[Pro
         found: list[Program] = []
 
         async def waits() -> bool:
-            found[:] = [worker for worker in workers if await scene.in_hand(worker, [record])]
-            return len(found) == 1 and await scene.count(_WAITING) > 0
+            ports = {row["client_port"] for row in await scene.rows(f"select client_port {_WAITING}")}
+            found[:] = [worker for worker in workers if ports & _ports(worker)]
+            return bool(found)
 
         await scene.until(waits, "a worker waits for the record")
         found[0].send(signal.SIGSTOP)
     await mine.close()
     await scene.until(lambda: _some(scene, _IDLE), "it has the record and does nothing")
     return found[0]
+
+
+def _ports(worker: Program) -> set[int]:
+    """From which the process speaks to PostgreSQL, among others."""
+    return {connection.laddr.port for connection in psutil.Process(worker.pid).net_connections()}
 
 
 async def _some(scene: Scene, query: str) -> bool:
@@ -124,6 +131,6 @@ async def _none(scene: Scene, query: str) -> bool:
 
 
 _OURS = "from pg_stat_activity where datname = current_database() and application_name = 'jalon'"
-_WAITING = f"select count(*) {_OURS} and wait_event_type = 'Lock'"
+_WAITING = f"{_OURS} and wait_event_type = 'Lock'"
 _FROZEN = "state = 'idle in transaction' and now() - state_change > interval '1 second'"
 _IDLE = f"select count(*) {_OURS} and {_FROZEN}"
