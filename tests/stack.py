@@ -32,6 +32,13 @@ from worker.running import running
 Json = dict[str, Any]
 
 LAG = timedelta(seconds=45)
+ASK_AGAIN = (
+    RPCStatusCode.FAILED_PRECONDITION,
+    RPCStatusCode.NOT_FOUND,
+    RPCStatusCode.DEADLINE_EXCEEDED,
+    RPCStatusCode.CANCELLED,
+)
+"""Between two runs there is nobody to answer, and a question can get lost with a workflow task."""
 NEARLY = timedelta(milliseconds=40)
 """The server may run past a target that is also the time of a timer."""
 clock: ContextVar[datetime] = ContextVar("clock", default=datetime(2020, 1, 1, tzinfo=UTC))
@@ -153,9 +160,9 @@ class Case:
         """What the journey answers; between two runs it has to be asked again."""
         while True:
             try:
-                return await self.handle.query("state", result_type=Shown)
+                return await self.handle.query("state", result_type=Shown, rpc_timeout=timedelta(seconds=5))
             except RPCError as error:
-                if error.status not in (RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.NOT_FOUND):
+                if error.status not in ASK_AGAIN:
                     raise
                 await asyncio.sleep(0.01)
 

@@ -185,9 +185,9 @@ class Deal(Traces):
         """What the journey answers; between two runs it has to be asked again."""
         while True:
             try:
-                return await self.handle.query("state", result_type=Shown)
+                return await self.handle.query("state", result_type=Shown, rpc_timeout=timedelta(seconds=5))
             except RPCError as error:
-                if error.status not in (RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.NOT_FOUND):
+                if error.status not in ASK_AGAIN:
                     raise
                 await asyncio.sleep(0.01)
 
