@@ -48,6 +48,7 @@ from domain.journey import (
 from tests import builders
 from tests.journeys.gates import Gates
 from tests.journeys.left import Traces
+from tests.stack import ASK_AGAIN
 
 NEARLY = timedelta(milliseconds=40)
 """The server may run past a target that is also the time of a timer."""
