@@ -13,9 +13,11 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 from pydantic import SecretStr
+from sqlalchemy import text
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
@@ -232,10 +234,12 @@ async def product(
 
 
 async def company(database: Database, zone: str) -> None:
-    """One employee, who does everything."""
+    """One employee, who does everything; records get ids that nobody else has given a journey."""
     async with database.transaction() as tx:
         await builders.setting(tx, "zone", zone)
         await builders.employee(tx, "ann", department=None)
+        first = {"first": uuid4().int % 2**40}
+        await tx.execute(text("select setval(pg_get_serial_sequence('record', 'id'), :first)"), first)
 
 
 async def pipelines(database: Database, scenario: Json, types: Mapping[str, str], prefix: str = "") -> None:
