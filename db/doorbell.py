@@ -1,4 +1,4 @@
-"""Rings bells: one signal-with-start each, with the bell's id as request id.
+"""Rings bells: a signal each, which starts the journey where there is none, with the bell's id as request id.
 
 `Client.start_workflow` always makes a fresh request id, so the requests are made by hand. The server knows a
 request id within one run; after continue-as-new a second ringing is one more signal, which `visit_no` and the
@@ -17,12 +17,13 @@ from temporalio.api.common.v1 import Payloads
 from temporalio.api.enums.v1 import WorkflowIdConflictPolicy
 from temporalio.api.workflowservice.v1 import (
     SignalWithStartWorkflowExecutionRequest,
+    SignalWorkflowExecutionRequest,
     StartWorkflowExecutionRequest,
 )
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 from temporalio.converter import encode_search_attributes
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from db.engine import Database
 from db.outbox import Bell, mark_rung
@@ -87,10 +88,14 @@ class Doorbell:
 
 async def deliver(client: Client, bell: Bell, task_queue: str) -> None:
     """Ring one bell. Raises `RPCError` when Temporal refuses or is away."""
-    state = JourneyState(record_id=bell.record_id, wanted=bell.visit_no, face=bell.face)
     journey = workflow_id(bell.face.record_type, bell.record_id)
     signal = bell.signal()
-    if isinstance(signal, Entered) and signal.visit_no == 1:
+    begins = isinstance(signal, Entered) and signal.visit_no == 1
+    told = await _payloads(client, signal)
+    if not begins and await _signalled(client, journey, bell, told):
+        return
+    state = JourneyState(record_id=bell.record_id, wanted=bell.visit_no, face=bell.face)
+    if begins:
         start = StartWorkflowExecutionRequest(  # a journey begins with its first visit: no signal
             namespace=client.namespace,
             workflow_id=journey,
@@ -110,11 +115,30 @@ async def deliver(client: Client, bell: Bell, task_queue: str) -> None:
         workflow_id_conflict_policy=_USE_EXISTING,
         input=await _payloads(client, state),
         signal_name=bell.kind,
-        signal_input=await _payloads(client, signal),
+        signal_input=told,
     )
     _say_what(request, bell.face, task_queue)
     service = client.workflow_service
     await service.signal_with_start_workflow_execution(request, retry=False, timeout=_PATIENCE)
+
+
+async def _signalled(client: Client, journey: str, bell: Bell, told: Payloads) -> bool:
+    """Ring at a journey that is under way, which is what most are; False if there is none."""
+    request = SignalWorkflowExecutionRequest(
+        namespace=client.namespace,
+        request_id=str(bell.id),
+        identity=client.identity,
+        signal_name=bell.kind,
+        input=told,
+    )
+    request.workflow_execution.workflow_id = journey
+    try:
+        await client.workflow_service.signal_workflow_execution(request, retry=False, timeout=_PATIENCE)
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise
+        return False
+    return True
 
 
 def _say_what(

