@@ -60,7 +60,7 @@ class JourneyState(BaseModel):
     progress: Progress = Progress()
     face: Face = Face()
     seen: list[str] = []
-    most_events: int = 200  # of one run; then it continues as new
+    most_events: int = 400  # of one run; then it continues as new
 
 
 class Shown(JourneyState):

@@ -49,7 +49,7 @@ RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interv
 DATABASE = timedelta(seconds=10)  # what an activity on the database may take
 PATIENCE = timedelta(seconds=5)  # a local activity whose next attempt is later than this waits by a timer
 SEND, BEAT = timedelta(minutes=3), timedelta(seconds=10)
-AT_A_STAGE = 100  # events of a run after which a new stage begins a new run
+AT_A_STAGE = 200  # events of a run after which a new stage begins a new run
 
 
 @workflow.defn(name=WORKFLOW)
