@@ -9,9 +9,10 @@ COPY worker worker
 COPY api api
 COPY db db
 COPY cli cli
-RUN python -m compileall -q . && useradd --system --uid 10001 --home-dir /nonexistent jalon
+RUN python -m compileall -q . && useradd --system --uid 10001 --home-dir /nonexistent jalon \
+  && install -d -o 10001 /var/lib/jalon
 USER 10001
-ENV PYTHONUNBUFFERED=1 JALON_LOG_JSON=true JALON_API_HOST=0.0.0.0 JALON_HOME=/tmp/jalon
+ENV PYTHONUNBUFFERED=1 JALON_LOG_JSON=true JALON_API_HOST=0.0.0.0 JALON_HOME=/var/lib/jalon
 EXPOSE 8000
 ENTRYPOINT ["python", "-m", "cli"]
 CMD ["--help"]

@@ -7,6 +7,9 @@ from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple
 
+from pydantic import SecretStr
+
+from activities.providers.documents import Documents
 from db.engine import Transaction
 from db.facts import RecordRow
 from db.locked import Locked
@@ -19,13 +22,29 @@ from domain.templates import Escape, TemplateError, render
 
 
 class MailIdentity(NamedTuple):
-    """Under which an installation sends: the right-hand side of Message-IDs, and the sender's address."""
+    """Under which an installation sends: the right-hand side of Message-IDs, and the sender's address.
+
+    `base_url` is where people and clients reach it, for links. With a `reply_secret` records are answered at
+    addresses of their own. `region` is the country of phone numbers that name none.
+    """
 
     domain: str
     sender: str
+    base_url: str = "http://127.0.0.1:8000"
+    reply_secret: SecretStr = SecretStr("")
+    region: str = "DE"
+
+
+class SmsIdentity(NamedTuple):
+    """How an installation sends SMS: the provider where a rule names none, all it has, and the sender."""
+
+    provider: str = "console"
+    providers: tuple[str, ...] = ("console",)
+    sender: str = ""
 
 
 NOBODY = MailIdentity("jalon.localhost", "jalon@jalon.localhost")
+CONSOLE = SmsIdentity()
 
 
 class Act:
@@ -36,15 +55,30 @@ class Act:
 
     def __init__(
         self, locked: Locked, visit_no: int, rule: Rule, n: int, now: datetime, ids: Ids,
-        mail: MailIdentity = NOBODY,
+        mail: MailIdentity = NOBODY, sms: SmsIdentity = CONSOLE, documents: Documents | None = None,
     ) -> None:  # fmt: skip
         self.locked, self.visit_no, self.rule, self.n, self.now = locked, visit_no, rule, n, now
-        self.mail, self._ids = mail, ids
+        self.mail, self.sms, self._ids, self._documents = mail, sms, ids, documents
 
     @property
     def tx(self) -> Transaction:
         """For reading; and for writing by effects that say `executes`."""
         return self.locked.tx
+
+    @property
+    def ids(self) -> Ids:
+        """Where numbers of new rows come from."""
+        return self._ids
+
+    @property
+    def documents(self) -> Documents:
+        """With what documents are made, and where they are kept.
+
+        Raises `LookupError` where nothing may be waited for: outside a worker, in a hold's acts.
+        """
+        if self._documents is None:
+            raise LookupError("documents are made and read by the queue of what is slow")
+        return self._documents
 
     @property
     def record(self) -> RecordRow:

@@ -19,7 +19,7 @@ from domain.condition_tree import All, Any_, Comparison, Not
 from domain.fields import FieldType, Problem, UnknownField
 from domain.holds.control import Control
 from domain.holds.wait import MoveTo, Wait
-from domain.rule import Rule, RuleSet
+from domain.rule import Rule, RuleSet, Trigger
 from domain.schedule import Schedule
 
 
@@ -40,7 +40,22 @@ def check(rules: RuleSet, setting: Setting, others: Mapping[str, RuleSet]) -> li
             problems += _within(f"{place}/{i}", _rule(rule, setting, above))
             if parameters(rule.kind):
                 above[rule.id] = results(rule.kind)
+    for i, trigger in enumerate(rules.triggers):
+        problems += _within(f"/triggers/{i}", _trigger(trigger, setting, stages))
     return problems + cycles(rules, setting, others)
+
+
+def _trigger(trigger: Trigger, setting: Setting, stages: Mapping[str, str]) -> Iterator[Problem]:
+    yield from _known("/stage", "stage", trigger.stage, stages)
+    if trigger.condition:
+        yield from _within("/condition", conditions.check(trigger.condition, setting.registry, {}))
+    if trigger.date:
+        yield from _within("/date", _basis(trigger.date, setting))
+    if trigger.event == "field_changed":
+        for i, name in enumerate(trigger.names):
+            yield from _known(f"/names/{i}", "field", name, setting.registry.references())
+    elif trigger.names and trigger.event not in ("client_activity", "webhook"):
+        yield Problem(place="/names", message=f"the event {trigger.event} has no names to choose from")
 
 
 # -- one rule ----------------------------------------------------------------------------------------
@@ -155,7 +170,7 @@ def _basis(schedule: Schedule, setting: Setting) -> Iterator[Problem]:
     except UnknownField as unknown:
         yield Problem(place="/basis", message=str(unknown))
         return
-    if field.type not in ("date", "datetime") or field.multiple:
+    if field.type not in ("date", "datetime", "booking") or field.multiple:
         what = f"several values of type {field.type}" if field.multiple else f"of type {field.type}"
         yield Problem(place="/basis", message=f"{schedule.basis} is no date but {what}")
 

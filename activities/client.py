@@ -1,4 +1,4 @@
-"""The client did something: recorded once, and the waits that end with it end in the same transaction."""
+"""The client did something: recorded once, and what it ends or moves does so in the same transaction."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from pydantic_core import to_json
 from sqlalchemy import BigInteger, DateTime, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from activities.runner import House, Run, Runner
+from activities.happened import Happened, hearing
+from activities.house import House
+from activities.runner import Run, Runner
+from activities.triggers import automatic_move, fire_first, matches
 from activities.waits import follow_end
 from db.engine import Transaction
 from db.facts import HoldRow
-from db.journal import end_holds, line
+from db.journal import end_holds
 from db.locked import Locked
 from db.outbox import Bell, bell_rows
-from db.records import By, TooManyMoves, move, suspend_for_loop
+from db.records import By
 from db.rows import Ids
 from db.rulebook import Rulebook
 from domain.errors import Refused
@@ -67,12 +70,12 @@ async def record_activity(
     await _check_bound(tx, heard)
     happened: list[str] = []
     bells: list[Bell] = []
-    found = [row.record_id for row in await tx.execute(_WAITING, asked)]
-    for record_id in found:
-        locked = await Locked.take(tx, book, record_id)
+    for row in (await tx.execute(_CONCERNED, asked)).all():
+        locked = await Locked.take(tx, book, row.record_id)
         if locked is None or locked.record.deleted_at:
             continue
-        what, bell = await _end_waits(Runner(locked, house, ids, now), heard)
+        newest = row.newest or row.record_id == heard.record
+        what, bell = await _hear(Runner(locked, house, ids, now), heard, newest=newest)
         happened.append(what)
         bells += [bell] if bell else []
     order = ("moved", "suspended", "ended_wait")
@@ -88,25 +91,27 @@ async def record_activity(
     return Answer(answer, records, bells)
 
 
-async def _end_waits(runner: Runner, heard: Heard) -> tuple[str, Bell | None]:
-    """End the open waits of one record that list the type; the move of the topmost is made with it."""
+async def _hear(runner: Runner, heard: Heard, *, newest: bool) -> tuple[str, Bell | None]:
+    """What one record makes of it: its open waits that list the type end, a trigger or a wait moves it.
+
+    If a trigger moves it, the move of a wait is not made; of several waits the topmost one moves.
+    """
     locked, now = runner.locked, runner.now
     visit_no = locked.record.visit_no
-    version = await locked.rules(visit_no)
-    visit = locked.visit(visit_no)
-    order = [step.rule for step in version.plan(visit.stage_id)] if visit else []
-    hit: list[tuple[HoldRow, Wait]] = []
-    for row in sorted(locked.open_holds(visit_no), key=lambda r: order.index(r.rule)):
-        params = version.hold(row.rule)
-        if isinstance(params, Wait) and params.ended_by(heard.type) and heard.at >= row.turn:
-            hit.append((row, params))
-    if not hit:
-        return "no_match", None
+    hit = await _waits(locked, heard)
+    happened = [Happened("client_activity", frozenset({heard.type}))]
+    matching = await matches(runner, await hearing(locked, happened), newest=newest)
     ends = [HoldEnd(rule=row.rule, result="done", reason="client", at=now) for row, _ in hit]
     by = f"client:{heard.type}"
+    what, bell = "ended_wait" if hit else "no_match", None
     target = _target([params for _, params in hit], locked.record.stage_id)
-    what, bell = ("ended_wait", None) if target is None else await _move(runner, target, ends, by)
-    if bell is None:
+    if matching:
+        moved, bell = await fire_first(runner, matching, ends, by)
+        what = what if moved == "refused" else moved
+    elif target:
+        moved, bell = await automatic_move(runner, target, By("client", now, automatic=True), ends, by)
+        what = what if moved == "refused" else moved
+    if hit and bell is None:
         runner.add(*await end_holds(locked, visit_no, ends, by))
         told = [end.model_dump(mode="json") | {"visit_no": visit_no} for end in ends]
         bell = Bell.of(locked.record, "client_activity", {"recorded": True, "type": heard.type, "ends": told})  # type: ignore[dict-item]  # JSON all the same
@@ -119,22 +124,17 @@ async def _end_waits(runner: Runner, heard: Heard) -> tuple[str, Bell | None]:
     return what, bell
 
 
-async def _move(runner: Runner, stage: str, ends: list[HoldEnd], by: str) -> tuple[str, Bell | None]:
-    """The move a wait brings when the client acts; one that may not be made is dropped, and said so."""
-    locked, now = runner.locked, runner.now
+async def _waits(locked: Locked, heard: Heard) -> list[tuple[HoldRow, Wait]]:
+    """The open waits of the record that it ends, the topmost first."""
     visit_no = locked.record.visit_no
-    if locked.suspended():
-        runner.add(line(locked.record.id, visit_no, "not_moved", now, reason="suspended", actor=by))
-        return "suspended", None
-    try:
-        return "moved", await move(locked, stage, By("client", now, automatic=True), ends, by)
-    except TooManyMoves as many:
-        runner.add(*await suspend_for_loop(locked, now, str(many), await runner.owner(visit_no)))
-        runner.add(line(locked.record.id, visit_no, "not_moved", now, reason="suspended", actor=by))
-        return "suspended", None
-    except Refused as refused:  # the stage is gone since the rule was published
-        runner.add(line(locked.record.id, visit_no, "not_moved", now, reason=refused.reason, actor=by))
-        return "ended_wait", None
+    version, visit = await locked.rules(visit_no), locked.visit(visit_no)
+    order = [step.rule for step in version.plan(visit.stage_id)] if visit else []
+    hit: list[tuple[HoldRow, Wait]] = []
+    for row in sorted(locked.open_holds(visit_no), key=lambda r: order.index(r.rule)):
+        params = version.hold(row.rule) if row.kind == "wait" else None
+        if isinstance(params, Wait) and params.ended_by(heard.type) and heard.at >= row.turn:
+            hit.append((row, params))
+    return hit
 
 
 def _target(waits: list[Wait], stage: str) -> str | None:
@@ -170,11 +170,26 @@ on conflict (external_id) do nothing returning external_id
 """).bindparams(
     *_CLIENT, bindparam("at", type_=DateTime(timezone=True)), bindparam("now", type_=DateTime(timezone=True))
 )
-_WAITING = text("""
-select distinct h.record_id from hold h join record r on r.id = h.record_id
-where h.outcome = '' and h.kind = 'wait' and r.deleted_at is null
-  and (r.id = :id or r.contact_id = :contact or r.company_id = :company)
-order by h.record_id
+# its own record, those that wait for the client, and the client's open ones whose pipeline has such triggers;
+# `newest`: the one created last of a client's open records in its pipeline
+_CONCERNED = text("""
+with bound as (
+  select r.id, r.pipeline_id, s.meaning,
+    row_number() over (
+      partition by r.pipeline_id, s.meaning order by r.created_at desc, r.id desc) = 1 as newest
+  from record r join stage s on s.pipeline_id = r.pipeline_id and s.id = r.stage_id
+  where r.deleted_at is null and (r.id = :id or r.contact_id = :contact or r.company_id = :company)
+), triggered as (
+  select distinct on (v.pipeline_id) v.pipeline_id,
+    v.triggers @> '[{"event": "client_activity"}]' as any
+  from rule_set v where v.pipeline_id in (select pipeline_id from bound)
+  order by v.pipeline_id, v.number desc
+)
+select b.id as record_id, b.newest and b.meaning = 'process' as newest
+from bound b left join triggered t on t.pipeline_id = b.pipeline_id
+where exists (select 1 from hold h where h.record_id = b.id and h.outcome = '' and h.kind = 'wait')
+  or (t.any and (b.id = :id or b.meaning = 'process'))
+order by b.id
 """).bindparams(*_CLIENT)
 _BOUND = text("""
 select exists(select 1 from record where id = :id) as record,

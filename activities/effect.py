@@ -7,11 +7,14 @@ the worker registers it, the API validates and documents it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import JsonValue
 
 from activities.act import Act
+from activities.providers.documents import TemplateFormat
+from db.outbox import Bell
 from db.rows import Rows
 from domain.fields import FieldType, Problem, Registry
 from domain.rule import Nature, Written
@@ -35,18 +38,34 @@ Html = Annotated[str, Template("html")]
 """A template that becomes HTML; quoted values are escaped."""
 
 
+class Held(NamedTuple):
+    """The chain goes on when something outside has come, at the latest at `until` (UTC)."""
+
+    until: datetime
+
+
 class Done(NamedTuple):
     """What an effect did.
 
     `results` may be quoted by later rules. `rows` are what it wants written: an effect that is nothing but
     rows costs no round trip of its own. `moved_to` is the visit a transition led to, `changed` the fields it
-    wrote, by full reference.
+    wrote, by full reference. `bells` are those of records that were born, to be rung after the commit. With
+    `hold` the step stays open, and what stands below it in the chain waits.
     """
 
     results: dict[str, JsonValue] = {}
     rows: tuple[Rows, ...] = ()
     moved_to: int = 0
     changed: tuple[str, ...] = ()
+    bells: tuple[Bell, ...] = ()
+    hold: Held | None = None
+
+
+class DocumentTemplate(NamedTuple):
+    """The present version of a template: its format, and the values without which nothing is made of it."""
+
+    format: TemplateFormat
+    required: tuple[str, ...] = ()
 
 
 class Setting(NamedTuple):
@@ -58,6 +77,11 @@ class Setting(NamedTuple):
     stages: Mapping[str, Mapping[str, str]]  # of every pipeline of the record type: stage -> meaning
     employees: frozenset[str]
     departments: frozenset[str]
+    resources: frozenset[str] = frozenset()
+    templates: Mapping[str, DocumentTemplate] = {}
+    series: frozenset[str] = frozenset()
+    stamps: frozenset[str] = frozenset()
+    pipelines: Mapping[RecordType, Mapping[str, Mapping[str, str]]] = {}  # stages by pipeline, of both types
 
 
 class Effect(Written):
@@ -86,6 +110,11 @@ class Effect(Written):
         """Do it, in the transaction of `act`. Raises `domain.errors.Refused` when it cannot be done."""
         raise NotImplementedError
 
+    def on_failure(self, act: Act, why: str) -> tuple[Rows, ...]:
+        """What a step that failed leaves all the same; `why` is in plain words. For most, nothing."""
+        del act, why
+        return ()
+
     def problems(self, setting: Setting) -> Iterator[Problem]:
         """What is wrong with the parameters beyond their types; `place` is a path within `params`."""
         del setting
@@ -102,7 +131,8 @@ class Recipient(NamedTuple):
 class Composed(NamedTuple):
     """A message before it is handed over. `missing` names the persons who should get it and have no address.
 
-    `content` makes what is handed over from the id that the message keeps for all attempts.
+    `content` makes what is handed over from the id that the message keeps for all attempts. Of SMS each
+    recipient gets one of his own, of so many `segments`, through the provider of that name.
     """
 
     sender: str
@@ -110,6 +140,8 @@ class Composed(NamedTuple):
     missing: tuple[str, ...]
     subject: str
     content: Callable[[str], bytes]
+    provider: str = ""
+    segments: int = 0
 
 
 class Sending(Effect):

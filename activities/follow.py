@@ -39,6 +39,8 @@ async def follow(runner: Runner, progress: Progress, changed: Collection[str], a
         version = await runner.locked.rules(visit.visit_no)
         for step in visit.steps:
             hold = runner.locked.holds.get((visit.visit_no, step.rule))
+            if hold and hold.kind == "task":
+                continue  # it reads no facts
             if hold and not hold.outcome:
                 events += await _hold_follows(runner, hold, version.hold(step.rule), change)
             elif hold is None:

@@ -1,4 +1,4 @@
-"""Waits and controls as rows: how they open, who acts when their time comes, how their end is told."""
+"""Holds as rows: how waits and controls open, what acts when its time comes, how an end is told."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from activities.hold_rows import claim, earlier, opened, say
 from activities.runner import Run, Runner
 from activities.waits import ended_by_client, heard_meanwhile, time_out
 from db.facts import HoldRow
+from db.journal import end_holds
 from domain.conditions import Verdict, judge, turns_at
 from domain.errors import Refused
-from domain.events import Outcome
+from domain.events import HoldEnd, Outcome
 from domain.holds.control import Control
 from domain.holds.wait import Wait
 from domain.rule import Rule
@@ -54,18 +55,34 @@ async def open_hold(runner: Runner, run: Run, rule: Rule, params: Params, verdic
 
 async def act_of_hold(runner: Runner, run: Run, row: HoldRow) -> Outcome:
     """What an open hold does at its time; early, it goes on."""
-    params = (await runner.locked.rules(run.visit_no)).hold(run.rule)
     if runner.locked.suspended(run.rule):
         return Outcome(result="pending", waiting="suspended", due=run.due, at=runner.now)
+    if row.kind == "task":
+        return await _task_out_of_time(runner, run, row)
+    params = (await runner.locked.rules(run.visit_no)).hold(run.rule)
     if isinstance(params, Wait):
         return await time_out(runner, run, row, params)
     return await control_acts(runner, run, row, params)
 
 
+async def _task_out_of_time(runner: Runner, run: Run, row: HoldRow) -> Outcome:
+    """The chain waits no longer for a task, which stays as open as it is."""
+    if row.due_at is None or runner.now < row.due_at:
+        return Outcome(result="open", due=row.due_at, at=runner.now)
+    at = runner.on_time(row.due_at)
+    await runner.flush()
+    end = HoldEnd(rule=run.rule, result="done", reason="", at=at, ended="timeout")
+    runner.add(*await end_holds(runner.locked, run.visit_no, [end], "time"))
+    return Outcome(result="done", at=at)
+
+
 async def closing_notice(runner: Runner, run: Run, row: HoldRow | None) -> Outcome:
-    """Whoever was told that it is late is told how it ended; nothing for a hold nobody was told of."""
-    if row is None or not row.told or row.ended_at is None:
+    """Whoever was told that it is late is told how it ended; if nobody was, only the journey is."""
+    if row is None or row.ended_at is None:
         return Outcome(result="stale", at=runner.now)
+    if not row.told:
+        ended = {"result": row.outcome, "reason": row.reason, "at": row.ended_at}
+        return Outcome.model_validate(ended)
     rule = (await runner.locked.rules(run.visit_no)).rule(run.rule)
     body = f"{rule.title or rule.id}: {row.state.replace('_', ' ')}"
     for employee in row.told:

@@ -69,9 +69,7 @@ async def _run_now(
     if hold and hold.kind == "control":
         raise Refused("control", "a control does not act before it is late")
     if hold:
-        return await _end(
-            runner, hold, HoldEnd(rule=step.rule, result="done", reason="person", at=runner.now), asked
-        )
+        return await _end(runner, hold, _by_person(runner, hold), asked)
     if step.waiting == "condition":
         return [Again(visit_no, step.rule, runner.now)]
     return [Planned(visit_no, step.rule, Due(at=runner.now), runner.now, pinned=True)]
@@ -83,13 +81,20 @@ async def _skip(
     if hold is None:
         due = Due(at=None, verdict="skip", reason="operator")
         return [Planned(visit_no, step.rule, due, runner.now, pinned=True)]
-    if hold.kind == "wait":
-        end = HoldEnd(rule=step.rule, result="done", reason="person", at=runner.now)
+    if hold.kind != "control":
+        end = _by_person(runner, hold)
     else:
         end = HoldEnd(
             rule=step.rule, result="skipped", reason="operator", at=runner.now, closing=bool(hold.told)
         )
     return await _end(runner, hold, end, asked)
+
+
+def _by_person(runner: Runner, hold: HoldRow) -> HoldEnd:
+    """A person does not want to wait any longer: for the client, or for a task, which stays open."""
+    if hold.kind == "task":
+        return HoldEnd(rule=hold.rule, result="done", reason="", at=runner.now, ended="person")
+    return HoldEnd(rule=hold.rule, result="done", reason="person", at=runner.now)
 
 
 async def _end(runner: Runner, hold: HoldRow, end: HoldEnd, asked: Operation) -> list[Event]:

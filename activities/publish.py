@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from sqlalchemy import text
 
 from activities.check import check
-from activities.effect import RecordType, Setting
+from activities.effect import DocumentTemplate, RecordType, Setting
 from db.engine import Transaction
 from db.locked import registry
 from db.rows import Rows, write
@@ -54,19 +54,25 @@ async def publish(tx: Transaction, pipeline: str, rules: RuleSet, owner: str, at
     if problems:
         raise RulesRefused(problems)
     # in full: a default that changes one day must not change what was published
-    stages = rules.model_dump(mode="json")["stages"]
     row = {"pipeline_id": pipeline, "number": around.number + 1, "owner_id": owner, "published_at": at}
-    await write(tx, [Rows("rule_set", [row | {"stages": stages}])])
+    await write(tx, [Rows("rule_set", [row | rules.model_dump(mode="json")])])
     return around.number + 1
 
 
 class _Found(BaseModel):
     record_type: RecordType
     fields: list[JsonValue]
+    contact_fields: list[JsonValue]
+    company_fields: list[JsonValue]
     number: int
     stages: dict[str, list[tuple[str, str]]]
     employees: list[str]
     departments: list[str]
+    resources: list[str]
+    templates: dict[str, DocumentTemplate]
+    series: list[str]
+    stamps: list[str]
+    pipelines: dict[RecordType, dict[str, list[tuple[str, str]]]]
     rules: dict[str, dict[str, JsonValue]]
 
 
@@ -79,10 +85,21 @@ async def surroundings(tx: Transaction, pipeline: str) -> Surroundings:
     setting = Setting(
         record_type=found.record_type,
         pipeline=pipeline,
-        registry=registry(found.record_type, to_json(found.fields)),
+        registry=registry(
+            found.record_type,
+            *(to_json(listed) for listed in (found.fields, found.contact_fields, found.company_fields)),
+        ),
         stages={name: dict(stages) for name, stages in found.stages.items()},
         employees=frozenset(found.employees),
         departments=frozenset(found.departments),
+        resources=frozenset(found.resources),
+        templates=found.templates,
+        series=frozenset(found.series),
+        stamps=frozenset(found.stamps),
+        pipelines={
+            of: {name: dict(stages) for name, stages in pipelines.items()}
+            for of, pipelines in found.pipelines.items()
+        },
     )
     others = {name: RuleSet.model_validate({"stages": stages}) for name, stages in found.rules.items()}
     return Surroundings(setting, others, found.number)
@@ -109,14 +126,28 @@ _AROUND = text("""
 select jsonb_build_object(
   'record_type', p.record_type,
   'fields', p.fields,
+  'contact_fields', (select coalesce((select value from setting where key = 'contact_fields'), '[]')),
+  'company_fields', (select coalesce((select value from setting where key = 'company_fields'), '[]')),
   'number', (select coalesce(max(number), 0) from rule_set where pipeline_id = p.id),
   'stages', (
     select jsonb_object_agg(o.id, (
       select coalesce(jsonb_agg(jsonb_build_array(s.id, s.meaning) order by s.position, s.id), '[]')
       from stage s where s.pipeline_id = o.id and s.retired_at is null))
     from pipeline o where o.record_type = p.record_type),
+  'pipelines', (
+    select jsonb_object_agg(record_type, listed) from (
+      select o.record_type, jsonb_object_agg(o.id, (
+        select coalesce(jsonb_agg(jsonb_build_array(s.id, s.meaning) order by s.position, s.id), '[]')
+        from stage s where s.pipeline_id = o.id and s.retired_at is null)) as listed
+      from pipeline o group by o.record_type) t),
   'employees', (select coalesce(jsonb_agg(id), '[]') from employee where active),
   'departments', (select coalesce(jsonb_agg(id), '[]') from department),
+  'templates', (
+    select coalesce(jsonb_object_agg(t.id, jsonb_build_array(t.format, t.required)), '{}') from (
+      select distinct on (id) id, format, required from document_template order by id, version desc) t),
+  'series', (select coalesce(jsonb_agg(id), '[]') from number_series),
+  'stamps', (select coalesce(jsonb_agg(id), '[]') from stamp_image),
+  'resources', (select coalesce(jsonb_agg(id), '[]') from resource where active),
   'rules', (
     select coalesce(jsonb_object_agg(r.pipeline_id, r.stages), '{}') from (
       select distinct on (r.pipeline_id) r.pipeline_id, r.stages

@@ -8,35 +8,31 @@ statement. Effects that write by themselves do so in a savepoint of their own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, bindparam, text
 from sqlalchemy.exc import DataError, IntegrityError
 
-from activities.act import NOBODY, Act, MailIdentity
+from activities.act import Act
+from activities.again import next_attempt
 from activities.catalogue import effects
 from activities.effect import Done, Effect
+from activities.happened import edited, hearing
+from activities.house import House
+from activities.past import past
 from db.facts import LedgerRow
-from db.journal import key, line
+from db.journal import key, line, open_task
 from db.locked import Locked
+from db.outbox import Bell
 from db.records import TooManyMoves, suspend_for_loop
 from db.rows import Change, Ids, Rows, write
 from db.rulebook import Version
 from domain.conditions import Verdict
-from domain.errors import Refused
+from domain.errors import NotNow, Refused
 from domain.events import Outcome
 from domain.judge import Past, refusal, repeats
 from domain.rule import Rule
 from domain.schedule import catch_up_at
-
-
-class House(NamedTuple):
-    """What an installation sets: how late still counts as on time, the spread of due times in seconds."""
-
-    punctual: timedelta = timedelta(seconds=1)
-    jitter: int = 0
-    mail: MailIdentity = NOBODY
 
 
 class Run(NamedTuple):
@@ -69,6 +65,7 @@ class Runner:
     ) -> None:
         self.locked, self.house, self.ids, self.now, self.careful = locked, house, ids, now, careful
         self._rows: list[Rows | Change] = []
+        self.bells: list[Bell] = []  # of records born meanwhile, to be rung after the commit
 
     # -- writing -------------------------------------------------------------------------------
     def add(self, *rows: Rows | Change) -> None:
@@ -93,6 +90,7 @@ class Runner:
         row = LedgerRow(
             visit_no=run.visit_no, rule=run.rule, n=run.n, outcome=outcome.result, reason=outcome.reason,
             at=outcome.at, moved_to=outcome.moved_to, results=found.results,
+            changed=outcome.changed, triggers=outcome.triggers,
         )  # fmt: skip
         self.locked.ledger[run.visit_no, run.rule, run.n] = row
         detail: dict[str, object] = {"results": found.results} if found.results else {}
@@ -135,7 +133,7 @@ class Runner:
                 "at": hold.ended_at,
                 "closing": bool(hold.told),
             }
-        more = {"moved_to": row.moved_to, "changed": row.results.get("changed", [])}
+        more = {"moved_to": row.moved_to, "changed": row.changed, "triggers": row.triggers}
         return Outcome.model_validate(found | more)
 
     def passes(self, run: Run) -> bool:
@@ -164,20 +162,24 @@ class Runner:
             return Outcome(result="pending", waiting="suspended", due=run.due, at=self.now), None
         if late := self._catch_up(run, rule):
             return late, None
-        at, visit = self.on_time(run.due), self.locked.visit(run.visit_no)
-        if rule.repeat != "every_visit" and repeats(rule, await self._past(rule.id), self._pass(run), at):
+        at = self.on_time(run.due)
+        if rule.repeat != "every_visit" and repeats(rule, await self._past(rule), self._pass(run), at):
             return Outcome(result="skipped", reason="repeat", at=at), None
-        left = version.plan(visit.stage_id) if visit and visit.left_at else []
-        leaving = any(step.rule == run.rule and step.on_exit == "run_now" for step in left)
+        leaving = self._leaving(run, version)
         return refusal(rule, self.locked.values(run.visit_no), at, self.locked.zone, leaving=leaving)
+
+    def _leaving(self, run: Run, version: Version) -> bool:
+        """Whether the stage was left and the rest of the chain is run at once."""
+        visit = self.locked.visit(run.visit_no)
+        left = version.plan(visit.stage_id) if visit and visit.left_at else []
+        return any(step.rule == run.rule and step.on_exit == "run_now" for step in left)
 
     def _catch_up(self, run: Run, rule: Rule) -> Outcome | None:
         """What `catch_up` makes of a step that is overdue at its release, which is now."""
         if run.due is None or run.released or self.now <= run.due + self.house.punctual:
             return None
-        at = catch_up_at(
-            rule.schedule.catch_up, run.due, self.now, self.locked.zone, self.locked.key(run.rule)
-        )
+        zone, place = self.locked.zone, self.locked.key(run.rule)
+        at = catch_up_at(rule.schedule.catch_up, run.due, self.now, zone, place)
         if at is None:
             return Outcome(result="skipped", reason="too_late", at=self.now)
         return Outcome(result="pending", waiting="spread", due=at, at=self.now) if at > self.now else None
@@ -186,16 +188,18 @@ class Runner:
         visit = self.locked.visit(run.visit_no)
         return visit.pass_no if visit else 0
 
-    async def _past(self, rule: str) -> list[Past]:
-        """Earlier done or unknown steps of the rule, in this pipeline."""
+    async def _past(self, rule: Rule) -> list[Past]:
         await self.flush()
-        asked = {"id": self.locked.record.id, "pipeline": self.locked.record.pipeline_id, "rule": rule}
-        return [Past(row.visit_no, row.pass_no, row.at) for row in await self.locked.tx.execute(_PAST, asked)]
+        return await past(self.locked, rule.id)
 
     # -- acting --------------------------------------------------------------------------------
     async def apply(self, run: Run, rule: Rule, effect: Effect, verdict: Verdict | None) -> Outcome:
         """Let the effect act; what cannot be had fails the step."""
-        act = Act(self.locked, run.visit_no, rule, run.n, self.on_time(run.due), self.ids, self.house.mail)
+        at = self.on_time(run.due)
+        house = self.house
+        act = Act(
+            self.locked, run.visit_no, rule, run.n, at, self.ids, house.mail, house.sms, house.documents
+        )
         try:
             if effect.executes or self.careful:
                 await self.flush()
@@ -204,34 +208,58 @@ class Runner:
             return await self._done(run, act, effect, verdict)
         except TooManyMoves as many:
             await self._undone()
-            self.add(
-                *await suspend_for_loop(self.locked, self.now, str(many), await self.owner(run.visit_no))
-            )
+            owner = await self.owner(run.visit_no)
+            self.add(*await suspend_for_loop(self.locked, self.now, str(many), owner))
             outcome = Outcome(result="pending", waiting="suspended", due=run.due, at=self.now)
             self.add(self.said(run, outcome, {"error": str(many)}))
             return outcome
         except Refused as refused:
             if effect.executes or self.careful:
                 await self._undone()
-            return await self.fail(run, act.now, refused.reason, refused.message, verdict)
+            if isinstance(refused, NotNow) and (later := await self.put_off(run, rule, refused, verdict)):
+                return later
+            return await self._failed(run, act, effect, refused.reason, refused.message, verdict)
         except (IntegrityError, DataError) as error:
             if not self.careful and not effect.executes:
                 raise
             await self._undone()
-            return await self.fail(run, act.now, "database", str(error.orig)[:300], verdict)
+            return await self._failed(run, act, effect, "database", str(error.orig)[:300], verdict)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             # a rule that cannot be carried out must not be tried for ever, and nothing of it may stay
             if effect.executes or self.careful:
                 await self._undone()
-            return await self.fail(run, act.now, "error", f"{type(error).__name__}: {error}"[:300], verdict)
+            why = f"{type(error).__name__}: {error}"[:300]
+            return await self._failed(run, act, effect, "error", why, verdict)
 
     async def _done(self, run: Run, act: Act, effect: Effect, verdict: Verdict | None) -> Outcome:
         done = await effect.apply(act)
         outcome = Outcome(result="done", at=act.now, moved_to=done.moved_to, changed=list(done.changed))
+        if done.changed and not done.moved_to:
+            outcome.triggers = [t.id for t in await hearing(self.locked, edited(done.changed))]
+        if done.hold and not self._leaving(run, await self.locked.rules(run.visit_no)):
+            outcome = Outcome(result="open", due=done.hold.until, at=act.now)
+            self.add(open_task(self.locked, run.visit_no, run.rule, run.due, outcome))
         self.end(run, outcome, done, verdict=verdict, actor=act.author)
         if effect.executes or self.careful:
             await self.flush()
+        self.bells += done.bells
         return outcome
+
+    async def put_off(self, run: Run, rule: Rule, met: NotNow, verdict: Verdict | None) -> Outcome | None:
+        """What it met may pass: it is tried again, its key free, behind the fence; None if it is too late."""
+        attempt = await next_attempt(self.locked, run.visit_no, rule, run.n, self.now)
+        if attempt is None:
+            return None
+        detail = attempt.told(met.message, verdict)
+        own = self.locked.record.id, run.visit_no
+        self.add(line(*own, "retry", self.now, rule=run.rule, n=run.n, detail=detail))
+        return Outcome(result="pending", waiting="retry", due=attempt.due, at=self.now)
+
+    async def _failed(
+        self, run: Run, act: Act, effect: Effect, reason: str, why: str, verdict: Verdict | None
+    ) -> Outcome:
+        self.add(*effect.on_failure(act, why))
+        return await self.fail(run, act.now, reason, why, verdict)
 
     async def _undone(self) -> None:
         """What the effect wrote was undone; so is what it left in memory."""
@@ -245,11 +273,8 @@ class Runner:
         outcome = Outcome(result="failed", reason=reason, at=at)
         self.end(run, outcome, error=message, verdict=verdict)
         if owner := await self.owner(run.visit_no):
-            self.add(
-                self.notice(
-                    run, owner, f"Rule {run.rule!r} of {self.locked.record.title!r} failed: {message}", at
-                )
-            )
+            said = f"Rule {run.rule!r} of {self.locked.record.title!r} failed: {message}"
+            self.add(self.notice(run, owner, said, at))
         return outcome
 
     async def owner(self, visit_no: int) -> str:
@@ -272,11 +297,3 @@ def effect_of(version: Version, rule: Rule) -> Effect:
     effect = version.prepared[rule.id]
     assert isinstance(effect, Effect)  # noqa: S101  # nothing else is put there
     return effect
-
-
-_PAST = text("""
-select l.visit_no, v.pass_no, l.at
-from ledger l join visit v on v.record_id = l.record_id and v.visit_no = l.visit_no
-where l.record_id = :id and l.rule = :rule and l.n = 0 and l.outcome in ('done', 'unknown')
-  and v.pipeline_id = :pipeline
-""").bindparams(bindparam("id", type_=BigInteger))

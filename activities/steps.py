@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from activities.holds import act_of_hold, closing_notice, open_hold
 from activities.runner import Run, Runner, effect_of
-from domain.events import Outcome
+from activities.triggers import caused
+from domain.events import TRIGGER, Outcome
 
 
 async def act(runner: Runner, run: Run) -> Outcome:
     """Do what is due, once: the stored outcome if it was done before, `stale` if the stage was left."""
     if stored := runner.stored(run):
         return stored
+    if run.rule.startswith(TRIGGER):
+        return await caused(runner, run)
     hold = runner.locked.holds.get((run.visit_no, run.rule))
     if run.n:
         if hold is None or hold.outcome:

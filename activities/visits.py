@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, bindparam, text
 from activities.follow import follow, plan
 from activities.runner import Run, Runner
 from activities.steps import act
+from activities.triggers import client_edited
 from db.facts import VisitRow
 from db.journal import book, line
 from db.locked import Locked
@@ -20,7 +21,7 @@ from db.outbox import face_of
 from db.rows import Change
 from domain import events as e
 from domain.events import Command, Ended, Event, Fired, HoldEnd, Left, Opened, Planned
-from domain.journey import Driven, Replan
+from domain.journey import CLIENT_EDITED, Driven, Replan
 from domain.progress import Progress
 from domain.schedule import Due
 
@@ -97,6 +98,8 @@ async def replan(runner: Runner, progress: Progress, asked: Replan) -> Driven:
     if after := asked.after:
         events.insert(0, Ended(after.visit_no, after.rule, after.n, after.outcome))
     await drive.feed(*events)
+    if CLIENT_EDITED in asked.fields and (bell := await client_edited(runner, asked.fields, asked.at)):
+        runner.bells.append(bell)
     await drive.finish()
     locked = runner.locked
     return Driven(progress=progress, face=face_of(locked.record, suspended=locked.suspended()))

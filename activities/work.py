@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.exc import DataError, IntegrityError
@@ -12,11 +12,15 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities import client, operators, visits
-from activities.act import MailIdentity
 from activities.catalogue import HOLDS, effects, nature
+from activities.effect import Sending
 from activities.follow import due_below, plan
+from activities.house import House
+from activities.providers.documents import Documents
 from activities.providers.mail import Mail
-from activities.runner import House, Run, Runner
+from activities.providers.sms import SmsProvider
+from activities.providers.sms_console import ConsoleSms
+from activities.runner import Run, Runner
 from activities.sending import Sender
 from activities.steps import act
 from db.doorbell import Doorbell
@@ -48,6 +52,8 @@ from domain.journey import (
 from domain.progress import Progress
 
 BEAT_EVERY = 3.0
+SLOW_ACTS = 4
+"""How many acts that are slow, and hold a connection meanwhile, one process does at once."""
 
 
 def now() -> datetime:
@@ -58,20 +64,21 @@ def now() -> datetime:
 class Activities:
     """The activities of one worker process."""
 
-    def __init__(self, database: Database, doorbell: Doorbell, mail: Mail, settings: Settings) -> None:
+    def __init__(
+        self, database: Database, doorbell: Doorbell, mail: Mail, settings: Settings,
+        documents: Documents | None = None, sms: Mapping[str, SmsProvider] | None = None,
+    ) -> None:  # fmt: skip
         self.database, self.doorbell = database, doorbell
         self.book, self.ids = Rulebook(nature), Ids()
-        self.house = House(
-            punctual=timedelta(seconds=settings.punctual_seconds),
-            jitter=settings.jitter_seconds,
-            mail=MailIdentity(settings.mail_domain, settings.mail_from),
-        )
-        self.sender = Sender(database, self.book, self.ids, self.house, mail)
+        self.house = House.of(settings)._replace(documents=documents)
+        self._slow = asyncio.Semaphore(SLOW_ACTS)
+        texts = sms or {"console": ConsoleSms()}
+        self.sender = Sender(database, self.book, self.ids, self.house, mail, texts)
 
     def database_queue(self) -> list[Callable[..., Any]]:
         """What touches nothing but the database."""
         kinds = [k for k, effect in effects().items() if effect.nature != "send"]
-        named = [self._named(kind) for kind in (*kinds, *HOLDS)]
+        named = [self._named(kind) for kind in (*kinds, *HOLDS, "trigger")]
         return [
             self.enter_stage, self.replan, self.operate, self.schedule_steps, self.write_down,
             self.record_client_activity, self.move_record, *named,
@@ -79,7 +86,11 @@ class Activities:
 
     def io_queue(self) -> list[Callable[..., Any]]:
         """What talks to other systems and may be slow."""
-        return [self._sending(kind) for kind, effect in effects().items() if effect.nature == "send"]
+        return [
+            self._beating(kind, self.sender.send if issubclass(effect, Sending) else self._slowly)
+            for kind, effect in effects().items()
+            if effect.nature == "send"
+        ]
 
     # -- driving -------------------------------------------------------------------------------
     @activity.defn
@@ -121,7 +132,10 @@ class Activities:
                     if locked is None:
                         await write(tx, [line(record_id, 0, "ignored", at, reason="no_record")])
                         return Driven(progress=Progress(), gone=True)
-                    return await work(Runner(locked, self.house, self.ids, at, careful=careful))
+                    runner = Runner(locked, self.house, self.ids, at, careful=careful)
+                    driven = await work(runner)
+                self.doorbell.ring(*runner.bells)
+                return driven
             except (IntegrityError, DataError) as error:
                 if careful:
                     raise _without_values(error) from None
@@ -161,22 +175,30 @@ class Activities:
                     outcome.next = await due_below(runner, run, outcome)
                     await runner.flush()
                     await book(tx, asked.record_id, asked.decisions)
-                    return outcome
+                self.doorbell.ring(*runner.bells)
+                return outcome
             except (IntegrityError, DataError) as error:
                 if careful:
                     raise _without_values(error) from None
         raise AssertionError("unreachable")
 
-    def _sending(self, kind: str) -> Callable[..., Any]:
+    def _beating(
+        self, kind: str, work: Callable[[RuleRun, datetime], Awaitable[Outcome]]
+    ) -> Callable[..., Any]:
         @activity.defn(name=kind)
-        async def send(asked: RuleRun) -> Outcome:
+        async def run(asked: RuleRun) -> Outcome:
             beats = asyncio.create_task(_beat())
             try:
-                return await self.sender.send(asked, now())
+                return await work(asked, now())
             finally:
                 beats.cancel()
 
-        return send
+        return run
+
+    async def _slowly(self, asked: RuleRun, at: datetime) -> Outcome:
+        """What is no message, but takes its time inside its transaction: a few at once."""
+        async with self._slow:
+            return await self._act(asked, at)
 
     # -- the rest ------------------------------------------------------------------------------
     @activity.defn

@@ -16,7 +16,11 @@ Amount = Annotated[Decimal, PlainSerializer(dump, return_type=int | float | str)
 
 
 class RecordOut(BaseModel):
-    """A lead or a deal. `suspended` says why the loop guard stopped it."""
+    """A lead or a deal. `suspended` says why the loop guard stopped it.
+
+    `parent` is the record it was born of by a rule; `converted_at` when a deal or a client was made of a
+    lead; a `repeat` one has a client who was known.
+    """
 
     id: int
     type: str
@@ -33,22 +37,25 @@ class RecordOut(BaseModel):
     version: int
     visit_no: int
     late: bool
+    repeat: bool
     suspended: str | None
     created_at: datetime
     entered_at: datetime
+    parent: int | None
+    converted_at: datetime | None
 
     @classmethod
     def of(cls, record: RecordRow) -> RecordOut:
         return cls(
             id=record.id, type=record.record_type, pipeline=record.pipeline_id, stage=record.stage_id,
             responsible=record.responsible_id, contact=record.contact_id, company=record.company_id,
-            **record.model_dump(include=_SAME),
+            parent=record.parent_id, **record.model_dump(include=_SAME),
         )  # fmt: skip
 
 
 _SAME = {
-    "title", "amount", "currency", "source", "fields", "version", "visit_no", "late", "suspended",
-    "created_at", "entered_at",
+    "title", "amount", "currency", "source", "fields", "version", "visit_no", "late", "repeat", "suspended",
+    "created_at", "entered_at", "converted_at",
 }  # fmt: skip
 
 

@@ -14,7 +14,31 @@ from activities.catalogue import nature
 from api import problems
 from api.auth import Auth
 from api.limits import BodyLimit
-from api.routes import about, client_activities, lists, moves, operations, records, rules, todos
+from api.routes import (
+    about,
+    bookings,
+    calendars,
+    client_activities,
+    companies,
+    contacts,
+    documents,
+    exceptions,
+    feed,
+    hooks,
+    lists,
+    mails,
+    meetings,
+    moves,
+    operations,
+    records,
+    resources,
+    rules,
+    sales,
+    sms_hooks,
+    tasks,
+    templates,
+    todos,
+)
 from api.service import Clock, Service
 from db.doorbell import Connect, Doorbell
 from db.engine import Database
@@ -62,7 +86,12 @@ def create_app(
     # the dependency only tells the document of the key: `Auth` has let pass who has it
     key = Security(HTTPBearer(auto_error=False))
     api = APIRouter(prefix=PREFIX, responses=problems.RESPONSES, dependencies=[key])
-    for part in (records, moves, todos, operations, client_activities, rules, about, lists):
+    parts = (
+        records, contacts, companies, sales, bookings, resources, meetings, calendars, feed, moves, todos,
+        tasks, operations,
+        client_activities, exceptions, mails, hooks, sms_hooks, documents, templates, rules, about, lists,
+    )
+    for part in parts:
         api.include_router(part.router)
     app.include_router(api)
     return app

@@ -12,6 +12,8 @@ from api.problems import problem
 
 MOST: Final = 1024 * 1024
 """Bytes of a body."""
+LONGER: Final = {"/api/v1/hooks/email": 10 * MOST}
+"""Of a body at these paths."""
 
 
 class BodyLimit:
@@ -24,9 +26,10 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        most = LONGER.get(scope["path"], self._most)
         declared = Headers(scope=scope).get("content-length", "0")
-        if declared.isdecimal() and int(declared[:20]) > self._most:
-            await problem(413, "request_entity_too_large", self._says())(scope, receive, send)
+        if declared.isdecimal() and int(declared[:20]) > most:
+            await problem(413, "request_entity_too_large", self._says(most))(scope, receive, send)
             return
         seen = 0
 
@@ -34,11 +37,12 @@ class BodyLimit:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._most:
-                raise HTTPException(413, self._says())
+            if seen > most:
+                raise HTTPException(413, self._says(most))
             return message
 
         await self._app(scope, counted, send)
 
-    def _says(self) -> str:
-        return f"a body has at most {self._most} bytes"
+    @staticmethod
+    def _says(most: int) -> str:
+        return f"a body has at most {most} bytes"

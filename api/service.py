@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import cached_property
 from typing import Annotated
 
 from fastapi import Depends, Request
 
-from activities.act import MailIdentity
-from activities.runner import House
+from activities.documents import blobs_of
+from activities.house import House
+from activities.providers.blobs import Blobs
+from activities.runner import Runner
 from db.doorbell import Connect, Doorbell
 from db.engine import Database
+from db.locked import Locked
 from db.rows import Ids
 from db.rulebook import Rulebook
 from db.settings import Settings
@@ -33,15 +37,20 @@ class Service:
     connect: Connect
     ids: Ids = field(default_factory=Ids)
 
+    @cached_property
+    def blobs(self) -> Blobs:
+        """Where files are kept."""
+        return blobs_of(self.settings)
+
     @property
     def house(self) -> House:
         """What the installation sets for all acts."""
-        chosen = self.settings
-        return House(
-            punctual=timedelta(seconds=chosen.punctual_seconds),
-            jitter=chosen.jitter_seconds,
-            mail=MailIdentity(chosen.mail_domain, chosen.mail_from),
-        )
+        return House.of(self.settings)
+
+
+    def runner(self, locked: Locked, at: datetime) -> Runner:
+        """What acts on a record in a transaction of the API."""
+        return Runner(locked, self.house, self.ids, at)
 
 
 def _of(request: Request) -> Service:

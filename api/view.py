@@ -127,6 +127,8 @@ def _says(step: Step, rule: Rule, zone: ZoneInfo) -> str:
     match step.status:
         case "open" if step.nature == "wait":
             return f"waits for the client until {when}" if when else "waits for the client, without an end"
+        case "open" if step.nature != "control":
+            return f"waits for its task until {when}"
         case "open":
             return f"is watched; acts next at {when}" if when else "is watched"
         case "armed":

@@ -74,6 +74,17 @@ def api() -> None:
 
 
 @app.command()
+def mail() -> None:
+    """Take the mail of clients in (SMTP) until SIGTERM."""
+    from worker.mailbox import main as take_mail_in
+
+    settings = _with_servers()
+    if not settings.mail_in_port:
+        raise Trouble("set JALON_MAIL_IN_PORT, and JALON_REPLY_SECRET as for the worker")
+    take_mail_in(settings)
+
+
+@app.command()
 def migrate(
     sample: Annotated[
         bool, typer.Option("--sample", help="Then load a sample company, where there is no pipeline.")
@@ -87,12 +98,18 @@ def migrate(
 
 
 @app.command()
-def kinds(as_json: Annotated[bool, typer.Option("--json", help="With the schema of each.")] = False) -> None:
+def kinds(
+    as_json: Annotated[bool, typer.Option("--json", help="With the schema of each.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As the page docs/rules.md.")] = False,
+) -> None:
     """List the kinds of rules this installation knows."""
     from activities.catalogue import describe_kinds
+    from cli.reference import reference
 
     known = describe_kinds()
-    if as_json:
+    if markdown:
+        typer.echo(reference(known), nl=False)
+    elif as_json:
         typer.echo(json.dumps([kind.model_dump(mode="json") for kind in known], indent=2))
     else:
         for kind in known:

@@ -20,7 +20,8 @@ async def migrate(settings: Settings, *, sample: bool = False) -> bool:
     """Upgrade the schema and register the search attributes; load the sample company if it is asked for.
 
     The sample goes only into a database without pipelines; the answer is whether it did now. Safe to repeat,
-    and to run twice at once. Raises `Trouble` if Temporal does not answer, or refuses.
+    and to run twice at once. Raises `Trouble` if Temporal, or the store of documents, does not answer, or
+    refuses.
     """
     # alembic runs a loop of its own
     await asyncio.to_thread(schema.upgrade, settings.database_url)
@@ -31,9 +32,15 @@ async def migrate(settings: Settings, *, sample: bool = False) -> bool:
         raise Trouble(f"the search attributes could not be registered: {refused}") from refused
     if not sample:
         return False
+    from activities.documents import blobs_of
+    from activities.providers.blobs import StoreAway
     from cli.sample.loading import load
 
-    return await load(settings.database_url, datetime.now(UTC))  # noqa: TID251 - the edge
+    at = datetime.now(UTC)  # noqa: TID251 - the edge
+    try:
+        return await load(settings.database_url, at, blobs_of(settings))
+    except StoreAway as away:
+        raise Trouble(f"the template of the sample could not be kept: {away.message}") from away
 
 
 async def connect(settings: Settings) -> Client:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 import typer
+from pydantic import SecretStr
 
 from cli.embedded_postgres import Cluster
 from cli.embedded_temporal import DevelopmentServer
@@ -71,6 +72,8 @@ class Installation:
             host = self.temporal.host
             require_free_port(host, self.temporal.port, "Temporal", "JALON_TEMPORAL_PORT")
             require_free_port(host, self.temporal.ui_port, "Temporal's Web UI", "JALON_TEMPORAL_UI_PORT")
+        if settings.mail_in_port:
+            require_free_port(settings.mail_in_host, settings.mail_in_port, "mail", "JALON_MAIL_IN_PORT")
 
     def _start(self) -> None:
         from db.migrate import ensure_database
@@ -88,7 +91,8 @@ class Installation:
         self.environment |= {
             "JALON_DATABASE_URL": url,
             "JALON_TEMPORAL_ADDRESS": address,
-            "JALON_API_KEY": self._api_key(),
+            "JALON_API_KEY": self._kept(self.settings.api_key, "api-key"),
+            "JALON_REPLY_SECRET": self._reply_secret(),
             "JALON_HOME": str(self.home),
         }
         if self.stopping:
@@ -96,7 +100,9 @@ class Installation:
         self._migrate()
         if self.stopping:
             return
-        for name, verb in (("the worker", "worker"), ("the API", "api")):
+        parts = [("the worker", "worker"), ("the API", "api")]
+        parts += [("the mail listener", "mail")] if self.settings.mail_in_port else []
+        for name, verb in parts:
             self._add(Child(name, [sys.executable, "-m", "cli", verb], self.environment, CODE))
         self._say_where()
 
@@ -129,7 +135,7 @@ class Installation:
 
     def _stop(self) -> None:
         self._say("stopping …")
-        self.supervisor.stop("the worker", "the API")
+        self.supervisor.stop("the worker", "the API", "the mail listener")
         self.supervisor.stop("Temporal")
         if self.cluster:
             self.cluster.stop()
@@ -140,10 +146,16 @@ class Installation:
         self.supervisor.start(child)
         remember(self.home, self.supervisor.pids())
 
-    def _api_key(self) -> str:
-        if given := self.settings.api_key.get_secret_value():
-            return given
-        path = self.home / "api-key"
+    def _reply_secret(self) -> str:
+        """Nobody can answer where no mail is taken in: then no record has an address."""
+        given = self.settings.reply_secret
+        return self._kept(given, "reply-secret") if self.settings.mail_in_port else given.get_secret_value()
+
+    def _kept(self, given: SecretStr, name: str) -> str:
+        """The secret that was given, else the one this installation made and keeps under that name."""
+        if given.get_secret_value():
+            return given.get_secret_value()
+        path = self.home / name
         if not path.exists():
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -160,6 +172,9 @@ class Installation:
         self._say(f"API key       {'as set in JALON_API_KEY' if given else self.home / 'api-key'}")
         if not self.settings.smtp_host:
             self._say("mails         are written to the log below; set JALON_SMTP_HOST to send them")
+        if self.settings.mail_in_port:
+            where = f"{self.settings.mail_in_host}:{self.settings.mail_in_port}"
+            self._say(f"mail of clients is taken in at {where} (SMTP)")
         self._say("Ctrl-C stops everything; the next start finds the data again")
 
     def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Annotated, Literal, NamedTuple
 
@@ -20,7 +21,7 @@ from db.records import By, visit_row
 from db.rows import Ids, Rows, write
 from db.tables import Employee
 from domain.errors import Refused
-from domain.fields import Registry, UnknownField, WrongType, dump, is_empty, parse, standard
+from domain.fields import OWN_FIELDS, Registry, UnknownField, WrongType, dump, is_empty, parse, standard
 
 RecordId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
@@ -28,8 +29,9 @@ RecordId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 class NewRecord(BaseModel):
     """A record to be created. Without a stage it enters the first stage of the process.
 
-    `fields` are custom fields, as JSON that fits their types. `run_rules` false opens the first visit with an
-    empty plan, as for an import.
+    `fields` are custom fields, as JSON that fits their types, and those that say whom the record is about:
+    `first_name`, `last_name`, `company_name`, `email`, `phone`. `run_rules` false opens the first visit with
+    an empty plan, as for an import.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -48,6 +50,19 @@ class NewRecord(BaseModel):
     run_rules: bool = True
 
 
+class Origin(NamedTuple):
+    """What a record born of a rule has of its parent; `depth` is its own: how many births lie behind it.
+
+    Of `fields`, the parent's custom ones, those are taken over that the new record has too and whose values
+    fit. `repeat`: of a lead, its client is known.
+    """
+
+    parent: int
+    depth: int
+    fields: Mapping[str, JsonValue] = {}  # a NamedTuple's default, never written to
+    repeat: bool = False
+
+
 class Created(NamedTuple):
     """The new record, and the bell to be rung after the commit."""
 
@@ -56,11 +71,11 @@ class Created(NamedTuple):
 
 
 async def create(
-    tx: Transaction, ids: Ids, new: NewRecord, by: By, *, depth: int = 0, parent: int | None = None
+    tx: Transaction, ids: Ids, new: NewRecord, by: By, *, origin: Origin | None = None
 ) -> Created:
     """Write the record, its first visit, the journal and the outbox, with one statement.
 
-    `depth` and `parent` are those of a record born of a rule, the rule `by.rule` of its parent. Raises
+    `origin` is that of a record born of a rule, the rule `by.rule` of its parent. Raises
     `Refused` for a pipeline, stage, responsible, contact or company there is not, and for a field that is
     unknown, read-only, of another type, or required and empty.
     """
@@ -69,14 +84,15 @@ async def create(
     around = await _surroundings(tx, new)
     stage = _stage(new, around)
     known = registry(new.type, to_json(around.fields))
-    fields = _fields(new.fields, known)
+    fields = _fields(new.fields, known) | _inherited(origin, known)
     await _check_people(tx, fields, known)
     record = RecordRow(
         id=await ids.take(tx, "record"), record_type=new.type, pipeline_id=new.pipeline, stage_id=stage,
         title=new.title, amount=new.amount, currency=new.currency, source=new.source,
         responsible_id=new.responsible, contact_id=new.contact, company_id=new.company, fields=fields,
-        version=1, visit_no=1, pass_no=1, depth=depth, late=False, created_at=by.at, entered_at=by.at,
-        journey_visit=0,
+        version=1, visit_no=1, pass_no=1, late=False, created_at=by.at, entered_at=by.at, journey_visit=0,
+        depth=origin.depth if origin else 0, parent_id=origin.parent if origin else None,
+        repeat=bool(origin and origin.repeat),
     )  # fmt: skip
     visit = VisitRow(
         visit_no=1, pipeline_id=new.pipeline, stage_id=stage, pass_no=1, entered_at=by.at,
@@ -84,12 +100,12 @@ async def create(
     )  # fmt: skip
     detail: dict[str, object] = {"to": f"{new.pipeline}/{stage}"}
     detail |= {} if new.run_rules else {"run_rules": False}
-    detail |= {"rule": by.rule, "parent": parent} if parent else {}
+    detail |= {"rule": by.rule, "parent": origin.parent} if origin else {}
     bell = Bell.entered(record)
     await write(
         tx,
         [
-            Rows("record", [record.model_dump() | {"parent_id": parent}]),
+            Rows("record", [record.model_dump()]),
             visit_row(record.id, visit, "created", by, run_rules=new.run_rules),
             line(record.id, 1, "created", by.at, actor=by.who, detail=detail),
             bell_rows(bell, by.at),
@@ -169,7 +185,20 @@ def _fields(given: Mapping[str, JsonValue], known: Registry) -> dict[str, JsonVa
     return found
 
 
-_STANDARD = frozenset(standard("deal").record)
+def _inherited(origin: Origin | None, known: Registry) -> dict[str, JsonValue]:
+    """The parent's custom fields that the new record has as well; read-only ones are not taken over."""
+    found: dict[str, JsonValue] = {}
+    for name, raw in (origin.fields if origin else {}).items():
+        field = known.record.get(name)
+        if field is None or name in _STANDARD or not field.writable:
+            continue
+        with suppress(WrongType):  # of another type here
+            value = parse(field, raw)
+            found |= {} if is_empty(value) else {name: dump(value)}
+    return found
+
+
+_STANDARD = frozenset(standard("deal").record) - frozenset(OWN_FIELDS)
 _AROUND = text("""
 select jsonb_build_object(
   'record_type', p.record_type,

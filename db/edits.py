@@ -14,10 +14,11 @@ from pydantic_core import to_json
 from sqlalchemy import ARRAY, BigInteger, DateTime, Numeric, String, bindparam, text
 
 from db.facts import CompanyRow, ContactRow, EmployeeRow
+from db.field_values import fitting, texts
 from db.locked import Locked
 from db.records import By
 from domain.errors import Refused
-from domain.fields import Field, UnknownField, WrongType, dump, is_empty, parse
+from domain.fields import Field, UnknownField, dump
 
 Link = Literal["contact", "company"]
 _COLUMNS: Final[Mapping[str, str]] = {
@@ -77,15 +78,7 @@ async def edit(
 
 def _fitting(locked: Locked, name: str, raw: object) -> object:
     """The typed value, as it can be stored."""
-    field = _writable(locked, name)
-    try:
-        value = parse(field, raw)
-    except WrongType as wrong:
-        raise Refused("wrong_type", str(wrong)) from wrong
-    if field.required and is_empty(value):
-        raise Refused("required_field_empty", f"{name} is required and would be empty")
-    if any("\0" in item for item in _texts(value)):
-        raise Refused("wrong_type", f"{name}: a text holds no NUL character")
+    value = fitting(_writable(locked, name), raw)
     if name == "amount" and isinstance(value, Decimal):
         value = value.quantize(_FINEST)
         if abs(value) >= _MOST:
@@ -104,14 +97,10 @@ def _writable(locked: Locked, name: str) -> Field:
     return field
 
 
-def _texts(value: object) -> list[str]:
-    return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
-
-
 async def _surround(locked: Locked, fields: Mapping[str, object], clients: Mapping[Link, int | None]) -> None:
     """Check the people among the values, and keep what surrounds the record up to date."""
     known = locked.registry.record
-    people = {name: _texts(value) for name, value in fields.items() if known[name].type == "employee"}
+    people = {name: texts(value) for name, value in fields.items() if known[name].type == "employee"}
     near = _Near()
     if any(people.values()) or any(clients.values()):
         asked = {"people": sorted({who for listed in people.values() for who in listed})}

@@ -35,12 +35,15 @@ class RecordRow(_Row):
     pass_no: int
     depth: int
     late: bool
+    repeat: bool = False
     suspended: str | None = None
     loop_since: datetime | None = None
     created_at: datetime
     entered_at: datetime
     deleted_at: datetime | None = None
     journey_visit: int
+    parent_id: int | None = None
+    converted_at: datetime | None = None
 
 
 class StageRow(_Row):
@@ -65,7 +68,11 @@ class ContactRow(_Row):
     emails: list[str]
     phones: list[str]
     birthday: date | None = None
+    company_id: int | None = None
+    responsible_id: str | None = None
+    address_kinds: dict[str, str] = {}
     fields: dict[str, JsonValue] = {}
+    version: int = 1
 
 
 class CompanyRow(_Row):
@@ -74,7 +81,9 @@ class CompanyRow(_Row):
     emails: list[str]
     phones: list[str]
     address: str
+    address_kinds: dict[str, str] = {}
     fields: dict[str, JsonValue] = {}
+    version: int = 1
 
 
 class EmployeeRow(_Row):
@@ -82,6 +91,7 @@ class EmployeeRow(_Row):
     name: str
     email: str
     phone: str
+    mobile: str = ""
     department_id: str | None = None
     zone: str | None = None
     calendar_id: str | None = None
@@ -110,6 +120,8 @@ class LedgerRow(_Row):
     at: datetime
     moved_to: int = 0
     results: dict[str, JsonValue] = {}
+    changed: list[str] = []
+    triggers: list[str] = []
 
 
 class HoldRow(_Row):
@@ -151,6 +163,8 @@ class Surroundings(_Row):
     suspensions: list[SuspensionRow] = []
     company_zone: str = "UTC"
     company_calendar: str | None = None
+    contact_fields: list[JsonValue] = []  # custom fields of contacts, as those of a pipeline
+    company_fields: list[JsonValue] = []
 
 
 _TAKE = text("select take_record(:id, :since)").bindparams(bindparam("id", type_=BigInteger))

@@ -10,10 +10,10 @@ from pydantic_core import to_json
 from sqlalchemy import BigInteger, bindparam, text
 
 from db.engine import Transaction
-from db.facts import LedgerRow
+from db.facts import HoldRow, LedgerRow
 from db.locked import Locked
 from db.rows import Rows
-from domain.events import Decision, HoldEnd
+from domain.events import Decision, HoldEnd, Outcome
 
 SYSTEM = "system"
 
@@ -86,6 +86,17 @@ async def book(tx: Transaction, record_id: int, decisions: Sequence[Decision]) -
         await tx.execute(_BOOK, {"id": record_id, "decisions": to_json(list(decisions)).decode()})
 
 
+def open_task(locked: Locked, visit_no: int, rule: str, due: datetime | None, opens: Outcome) -> Rows:
+    """The row of the hold of a chain that waits for a task; `due` is when its step was due to act."""
+    row = HoldRow(
+        visit_no=visit_no, rule=rule, kind="task", turn=due or opens.at, opened_at=opens.at,
+        due_at=opens.due, state="waiting", next_act=1,
+    )  # fmt: skip
+    locked.holds[visit_no, rule] = row
+    own = {"visit_no", "rule", "kind", "turn", "opened_at", "due_at", "state", "next_act"}
+    return Rows("hold", [row.model_dump(include=own) | {"record_id": locked.record.id}])
+
+
 _END_HOLDS = text("""
 with e as (
   select * from jsonb_to_recordset(cast(:ends as jsonb))
@@ -109,6 +120,7 @@ async def end_holds(locked: Locked, visit_no: int, ends: Sequence[HoldEnd], by: 
     for end in ends:
         row = locked.holds[visit_no, end.rule]
         state, results = _how(row.kind, row.late_since, end, by)
+        results = locked.ledger[visit_no, end.rule, 0].results | results  # a task has its id already
         told.append(end.model_dump() | {"state": state, "results": results})
         row.outcome, row.reason, row.ended_at, row.state, row.due_at = (
             end.result,
@@ -134,6 +146,8 @@ async def end_holds(locked: Locked, visit_no: int, ends: Sequence[HoldEnd], by: 
 
 def _how(kind: str, late_since: datetime | None, end: HoldEnd, by: str) -> tuple[str, dict[str, JsonValue]]:
     """The state a hold ends in, and the results later rules may quote."""
+    if kind == "task":
+        return end.ended, {"ended": end.ended, "by": by, "at": end.at.isoformat()}
     if kind == "wait":
         return "ended", {"ended": end.reason or end.result, "by": by, "at": end.at.isoformat()}
     state = end.reason if end.result == "done" and end.reason in ("resolved", "resolved_late") else "given_up"

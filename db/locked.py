@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 
 from pydantic import JsonValue
@@ -93,6 +94,8 @@ class Locked:
 
     async def hold(self, row: HoldRow) -> Hold:
         """The open hold as the domain knows it."""
+        if row.kind == "task":
+            return Hold(rule=row.rule, kind="task", since=row.opened_at, due=row.due_at, pinned=row.pinned)
         params = (await self.rules(row.visit_no)).hold(row.rule)
         return Hold(
             rule=row.rule,
@@ -128,7 +131,9 @@ class Locked:
     @property
     def registry(self) -> Registry:
         if self._registry is None:  # asked for with every value
-            self._registry = registry(self.record.record_type, to_json(self.around.pipeline.fields))
+            near = self.around
+            clients = [to_json(near.contact_fields), to_json(near.company_fields)]
+            self._registry = registry(self.record.record_type, to_json(near.pipeline.fields), *clients)
         return self._registry
 
     @property
@@ -182,7 +187,7 @@ class Values(Mapping[str, object]):
         if section == "steps":
             rule, _, result = name.partition(".")
             row = self._locked.stored(self._visit_no, rule, 0)
-            return row.results.get(result) if row else None
+            return _result(row.results.get(result)) if row else None
         return _typed(self._locked.registry, reference, self._raw(section, name))
 
     def __iter__(self) -> Iterator[str]:
@@ -214,14 +219,25 @@ class Values(Mapping[str, object]):
 _RECORD = {
     "title": "title", "amount": "amount", "currency": "currency", "source": "source",
     "responsible": "responsible_id", "stage": "stage_id", "pipeline": "pipeline_id",
-    "created_at": "created_at", "entered_at": "entered_at",
+    "created_at": "created_at", "entered_at": "entered_at", "repeat": "repeat",
 }  # fmt: skip
 """Standard fields of a record and the columns they are kept in; every other field is a custom one."""
-_CLIENT = {"email": "emails", "phone": "phones"}
+_INSTANT = re.compile(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d(\.\d+)?[+-][01]\d:[0-5]\d", re.ASCII)
+_CLIENT = {"email": "emails", "phone": "phones", "responsible": "responsible_id"}
 
 
 def _of_client(row: object, name: str, fields: Mapping[str, JsonValue]) -> object:
     return getattr(row, _CLIENT.get(name, name), None) if name not in fields else fields[name]
+
+
+def _result(raw: JsonValue) -> object:
+    """A result of a rule as a typed value: JSON knows no instants, which are kept as texts of this form."""
+    try:
+        if isinstance(raw, str) and _INSTANT.fullmatch(raw):
+            return datetime.fromisoformat(raw).astimezone(UTC)
+    except (ValueError, OverflowError):  # a day that no calendar has: a text like others
+        pass
+    return raw
 
 
 def _typed(known: Registry, reference: str, raw: object) -> object:
@@ -237,7 +253,10 @@ def _typed(known: Registry, reference: str, raw: object) -> object:
 
 
 @lru_cache(maxsize=256)
-def registry(record_type: str, custom: bytes) -> Registry:
-    """The standard fields of a record type and the custom fields (JSON) of a pipeline."""
-    fields = [Field.model_validate(field) for field in from_json(custom)]
-    return standard("lead" if record_type == "lead" else "deal").with_custom(fields)
+def registry(record_type: str, custom: bytes, contact: bytes = b"[]", company: bytes = b"[]") -> Registry:
+    """The standard fields of a record type, and the custom ones (JSON) of a pipeline and of clients."""
+    own, of_contact, of_company = (
+        [Field.model_validate(field) for field in from_json(listed)] for listed in (custom, contact, company)
+    )
+    found = standard("lead" if record_type == "lead" else "deal").with_custom(own)
+    return found.with_custom(of_contact, "contact").with_custom(of_company, "company")

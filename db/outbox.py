@@ -13,15 +13,16 @@ from sqlalchemy import ARRAY, BigInteger, DateTime, Row, bindparam, text
 from db.engine import Transaction
 from db.facts import RecordRow
 from db.rows import Rows
-from domain.journey import ClientActivity, Entered, Face, FactsChanged
+from domain.journey import ClientActivity, Entered, Face, FactsChanged, HoldsEnded
 
 CHANNEL = "jalon_outbox"
 _RECONCILER = UUID("7f5d2a54-6f0e-4a0b-9b8e-3a6f1d0c8e11")
-Kind = Literal["entered", "client_activity", "facts_changed"]
+Kind = Literal["entered", "client_activity", "facts_changed", "hold_ended"]
 SIGNALS: dict[str, type[BaseModel]] = {
     "entered": Entered,
     "client_activity": ClientActivity,
     "facts_changed": FactsChanged,
+    "hold_ended": HoldsEnded,
 }
 
 

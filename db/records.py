@@ -176,17 +176,40 @@ _COMPLETE = """
 update todo set completed_at = :at, completed_by = :who
 where record_id = :id and complete_on_exit and completed_at is null
 """
+_HELD = """
+update meeting set state = 'held', changed_at = :at, ended_at = :at, ended_by = :who
+where record_id = :id and complete_on_exit and state = 'planned'
+"""
 _ENTER = """
 update record set pipeline_id = :pipeline, stage_id = :stage, version = version + 1, visit_no = :visit_no,
   pass_no = :pass_no, entered_at = :at, late = false
 where id = :id
 """
+_END_KEPT = text("""
+with h as (
+  update hold set outcome = 'cancelled', reason = :reason, ended_at = :at, ended_by = :who, state = 'left',
+    due_at = null
+  where record_id = :id and visit_no < :visit_no and kind = 'task' and outcome = ''
+  returning visit_no, rule
+), l as (
+  update ledger set outcome = 'cancelled', reason = :reason, at = :at,
+    results = results
+      || jsonb_build_object('ended', 'left', 'by', cast(:who as text), 'at', cast(:stamp as text))
+  from h where ledger.record_id = :id and ledger.visit_no = h.visit_no and ledger.rule = h.rule
+    and ledger.n = 0
+), j as (
+  insert into journal (record_id, visit_no, rule, event, reason, at, actor, detail)
+  select :id, visit_no, rule, 'cancelled', :reason, :at, :who, '{"hold": "left"}' from h
+)
+select visit_no, rule from h
+""").bindparams(bindparam("id", type_=BigInteger), bindparam("at", type_=DateTime(timezone=True)))
 _SUSPEND = text("update record set suspended = :why where id = :id").bindparams(
     bindparam("id", type_=BigInteger)
 )
 _MOVES = text("""
 select count(*) filter (where entered_at > :hour) as hour, count(*) as week from visit
-where record_id = :id and automatic and entered_at > :week and entered_at > coalesce(:since, '-infinity')
+where record_id = :id and automatic and cause <> 'created'
+  and entered_at > :week and entered_at > coalesce(:since, '-infinity')
 """).bindparams(bindparam("id", type_=BigInteger), bindparam("since", type_=DateTime(timezone=True)))
 
 
@@ -220,16 +243,28 @@ async def _leave(
         by.rule
     }
     plan = (await locked.rules(visit.visit_no)).plan(visit.stage_id)
-    visit.kept = kept(plan, ended, reason)
+    visit.kept = kept(plan, ended, reason, {row.rule for row in others if row.kind == "task"})
     visit.left_at, visit.left_reason, visit.left_by = by.at, reason, by.rule
     mark = {"id": record.id, "visit_no": visit.visit_no, "at": by.at, "reason": reason, "rule": by.rule}
     parts.append(Change(_LEAVE, mark | {"kept": to_json(visit.kept).decode()}))
-    parts.append(Change(_COMPLETE, {"id": record.id, "at": by.at, "who": by.who}))
+    done = {"id": record.id, "at": by.at, "who": by.who}
+    parts += [Change(_COMPLETE, done), Change(_HELD, done)]
     if reason in ("pipeline_changed", "record_deleted"):
         parts.append(Change(_CLEAR_MARKS, {"id": record.id, "visit_no": visit.visit_no}))
+        await _end_kept_tasks(locked, reason, by)
         for older in locked.visits[:-1]:
             older.kept = []
     return parts
+
+
+async def _end_kept_tasks(locked: Locked, reason: LeftReason, by: By) -> None:
+    """Nobody waits any longer for the tasks of kept steps: the only holds that older visits have."""
+    asked = {"id": locked.record.id, "visit_no": locked.record.visit_no, "reason": reason, "who": by.who}
+    ended = await locked.tx.execute(_END_KEPT, asked | {"at": by.at, "stamp": by.at.isoformat()})
+    for row in ended:
+        if hold := locked.holds.get((row.visit_no, row.rule)):
+            hold.outcome, hold.reason, hold.ended_at, hold.due_at = "cancelled", reason, by.at, None
+            hold.state = "left"
 
 
 async def _enter(locked: Locked, place: Place, cause: str, by: By, left: Sequence[Rows | Change]) -> Bell:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection
 
 from sqlalchemy import select
 from sqlmodel import col
@@ -63,6 +64,14 @@ class Version:
             self._reads[stage] = frozenset(found)
         return self._reads[stage]
 
+    def reads_anywhere(self) -> frozenset[str]:
+        """The same of all stages."""
+        return frozenset[str]().union(*(self.reads(stage) for stage in self.rules.stages))
+
+    def hears_edit(self, changed: Collection[str]) -> bool:
+        """Whether a trigger of these rules is for an edit of one of the fields."""
+        return any(trigger.hears("field_changed", changed) for trigger in self.rules.triggers)
+
 
 class Rulebook:
     """All versions this process has met. `nature` tells the nature of a kind."""
@@ -80,13 +89,14 @@ class Rulebook:
         if number == 0:
             found = Version(RuleSet(), self._nature, "")
         else:
-            asked = select(col(Published.stages), col(Published.owner_id)).where(
+            asked = select(col(Published.stages), col(Published.triggers), col(Published.owner_id)).where(
                 col(Published.pipeline_id) == pipeline, col(Published.number) == number
             )
             row = (await tx.execute(asked)).one_or_none()
             if row is None:
                 raise LookupError(f"{pipeline} has no rule set version {number}")
-            found = Version(RuleSet(stages=row.stages), self._nature, row.owner_id)
+            rules = RuleSet(stages=row.stages, triggers=row.triggers)
+            found = Version(rules, self._nature, row.owner_id)
         self._versions[key] = found
         if len(self._versions) > _KEPT:
             self._versions.popitem(last=False)

@@ -4,7 +4,9 @@ Nothing is read at import: a process calls `Settings()` once, at its edge, and h
 """
 
 import os
+from base64 import b64decode
 from pathlib import Path
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -58,6 +60,38 @@ class Settings(BaseSettings):
     """The right-hand side of Message-IDs; must stay the same for an installation."""
     mail_from: str = ""
     """The sender's address; empty: jalon@<mail_domain>."""
+    mail_in_host: str = "127.0.0.1"
+    mail_in_port: int = Field(default=0, ge=0, le=65535)
+    """Where `jalon mail` takes the mail of clients (SMTP); 0: nowhere."""
+    reply_secret: SecretStr = SecretStr("")
+    """Signs the addresses that records are answered at; must stay the same. `jalon up` makes one."""
+    hook_secrets: dict[str, SecretStr] = {}
+    """Who may report by webhook (Standard Webhooks), as JSON: `{"email": "whsec_…", "bank": "whsec_…"}`."""
+
+    phone_region: str = Field(default="DE", pattern=r"^[A-Z]{2}$")
+    """The country (ISO 3166-1) of phone numbers that name none."""
+
+    sms_provider: Literal["", "twilio", "gateway"] = ""
+    """Through which SMS go where a rule names none; empty: they are not sent but written to the log."""
+    sms_sender: str = ""
+    """The number or name SMS come from where a rule says none; empty: the gateway's own (Twilio has none)."""
+    sms_twilio_url: str = "https://api.twilio.com"
+    sms_twilio_account: str = ""
+    """The account's SID (`AC…`); empty: there is no such account."""
+    sms_twilio_token: SecretStr = SecretStr("")
+    """The account's auth token; it also verifies what Twilio reports."""
+    sms_gateway_url: str = ""
+    """Where a gateway takes SMS as JSON; empty: there is none. hook_secrets.sms verifies its reports."""
+    sms_gateway_token: SecretStr = SecretStr("")
+
+    s3_bucket: str = ""
+    """Where documents are kept; empty: in home/blobs, which then all processes must share."""
+    s3_endpoint: str = ""
+    """Of an S3-compatible store, `https://host:port`; empty: Amazon's own."""
+    s3_region: str = "us-east-1"
+    s3_access_key_id: str = ""
+    s3_secret_access_key: SecretStr = SecretStr("")
+    s3_prefix: str = ""
 
     jitter_seconds: int = Field(default=0, ge=0)
     """Spread of due times that many records share, in seconds."""
@@ -75,6 +109,34 @@ class Settings(BaseSettings):
         if url and not url.startswith(DRIVER):
             raise ValueError("must begin with postgresql://")
         return url
+
+    @property
+    def sms_providers(self) -> tuple[str, ...]:
+        """Those an SMS may go through: what has an account here, and the log where none is chosen."""
+        own = {"twilio": self.sms_twilio_account, "gateway": self.sms_gateway_url}
+        log = () if self.sms_provider else ("console",)
+        return (*(name for name, account in own.items() if account), *log)
+
+    @model_validator(mode="after")
+    def sms_can_be_sent(self) -> Self:
+        """The chosen provider needs an account."""
+        if self.sms_provider and self.sms_provider not in self.sms_providers:
+            raise ValueError(f"sms_provider is {self.sms_provider}, and nothing says how to reach it")
+        return self
+
+    @field_validator("hook_secrets")
+    @classmethod
+    def decodable(cls, secrets: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        """Refuse what is no key, before somebody's first webhook is."""
+        for source, secret in secrets.items():
+            written = secret.get_secret_value().removeprefix("whsec_")
+            try:
+                key = b64decode(written + "=" * (-len(written) % 4), validate=True)
+            except ValueError:
+                key = b""
+            if not 24 <= len(key) <= 64:  # as Standard Webhooks has it
+                raise ValueError(f"the secret of {source} is not whsec_ and 24 to 64 bytes in base64")
+        return secrets
 
     @field_validator("home")
     @classmethod

@@ -41,6 +41,7 @@ _FIT: dict[FieldType, frozenset[Operator]] = {
     "money": _SAME | _LISTS | _ORDER,
     "date": _SAME | _LISTS | _ORDER,
     "datetime": _SAME | _LISTS | _ORDER,
+    "booking": _SAME | _LISTS | _ORDER,
     "boolean": _SAME,
     "choice": _SAME | _LISTS,
     "employee": _SAME | _LISTS,
@@ -48,7 +49,8 @@ _FIT: dict[FieldType, frozenset[Operator]] = {
 _FIT_MANY: frozenset[Operator] = _EMPTINESS | _LISTS | {"contains", "not_contains"}
 _GROUPS: dict[FieldType, str] = {
     "text": "a text", "choice": "a text", "employee": "a text", "number": "a number", "money": "a number",
-    "date": "a time", "datetime": "a time", "boolean": "true or false",
+    "date": "a time", "datetime": "a time", "booking": "a time",
+    "boolean": "true or false",
 }
 _Find = Callable[[str], Field]
 
@@ -158,7 +160,8 @@ def _constant(raw: str | bool | float, leaf: Comparison, left: Field) -> str:
     if left.type == "boolean" and isinstance(raw, str):
         return f"{leaf.field} is true or false, {raw[:80]!r} is a text"
     one = left.model_copy(update={"multiple": False})
-    if left.type == "datetime" and isinstance(raw, str) and len(raw.strip()) == len("2024-02-29"):
+    bare_date = isinstance(raw, str) and len(raw.strip()) == len("2024-02-29")
+    if left.type in ("datetime", "booking") and bare_date:
         one = one.model_copy(update={"type": "date"})      # a bare date is its 00:00
     try:
         parse(one, raw)

@@ -15,11 +15,15 @@ class Refused(Exception):
         self.reason, self.message, self.status = reason, message, status
 
 
-class Stale(Refused):
-    """Somebody else changed the record since it was read."""
+class NotNow(Refused):
+    """Not at the moment, but it may pass: the step is tried again for as long as `retry_for` says."""
 
-    def __init__(self, expected: int, present: int) -> None:
-        super().__init__("stale_version", f"the record is at version {present}, not {expected}", 409)
+
+class Stale(Refused):
+    """Somebody else changed the record, or the client, since it was read."""
+
+    def __init__(self, expected: int, present: int, what: str = "record") -> None:
+        super().__init__("stale_version", f"the {what} is at version {present}, not {expected}", 409)
 
 
 class Gone(Refused):

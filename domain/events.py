@@ -21,7 +21,8 @@ class Outcome(BaseModel):
     `open`: a hold is (still) open and acts next at `due`, or has no end of its own. `pending`: the
     step has not acted; `waiting` says for what, or `due` when it is tried again. `next`: the due time
     of the rule below, computed in the same transaction. `moved_to`: the visit a transition led to.
-    `changed`: the fields, by full reference, that the act wrote; what depends on them follows.
+    `changed`: the fields, by full reference, that the act wrote; what depends on them follows. `triggers`:
+    those that what the act did may fire, by id.
     """
 
     result: Result
@@ -33,6 +34,7 @@ class Outcome(BaseModel):
     closing: bool = False  # whoever was told of lateness has to be told how it ended
     next: Due | None = None
     changed: list[str] = []
+    triggers: list[str] = []
 
 
 class Decision(BaseModel):
@@ -46,13 +48,14 @@ class Decision(BaseModel):
 
 
 class HoldEnd(BaseModel):
-    """How the transaction that ended an open hold ended it."""
+    """How the transaction that ended an open hold ended it; `ended` says it of a task waited for."""
 
     rule: str
     result: Result
     reason: str
     at: datetime
     closing: bool = False
+    ended: str = ""  # completed | deleted | auto_completed | timeout | person | left
 
 
 class Closing(BaseModel):
@@ -68,6 +71,30 @@ class Early(BaseModel):
 
     visit_no: int
     end: HoldEnd
+
+
+TRIGGER = "trigger:"
+"""What stands before the rule that caused it in the name of a trigger's act."""
+
+
+class Caused(BaseModel):
+    """What a rule did may fire triggers: a transition at the `place` of that rule in its list."""
+
+    visit_no: int
+    place: int
+    rule: str
+    n: int
+    running: bool = False
+
+    @property
+    def key(self) -> tuple[int, str, int]:
+        """Of the act that judges the triggers: visit, rule, number."""
+        return self.visit_no, TRIGGER + self.rule, self.n
+
+    def superseded(self, at: datetime) -> Decision:
+        """Another transition won."""
+        visit_no, rule, _ = self.key
+        return Decision(visit_no=visit_no, rule=rule, result="superseded", reason="", at=at)
 
 
 class Left(NamedTuple):
@@ -123,7 +150,7 @@ class Ended(NamedTuple):
 
 
 class HoldEnded(NamedTuple):
-    """An open hold was ended from outside: by the client, a condition, a person."""
+    """An open hold was ended from outside: by the client, a condition, a person, its task."""
 
     visit_no: int
     end: HoldEnd

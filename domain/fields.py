@@ -14,10 +14,10 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, JsonValue, StringConstraints
+from pydantic import BaseModel, ConfigDict, JsonValue, StringConstraints, model_validator
 from pydantic import Field as Described
 
-FieldType = Literal["text", "number", "money", "boolean", "date", "datetime", "choice", "employee"]
+FieldType = Literal["text", "number", "money", "boolean", "date", "datetime", "choice", "employee", "booking"]
 Section = Literal["record", "contact", "company", "responsible"]
 RecordType = Literal["lead", "deal"]
 FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -25,13 +25,18 @@ Steps = Mapping[str, Mapping[str, FieldType]]
 """Results that may be quoted: rule id of an earlier rule -> result name -> type."""
 
 SECTIONS: tuple[Section, ...] = ("record", "contact", "company", "responsible")
+OWN_FIELDS = ("first_name", "last_name", "company_name", "email", "phone")
+"""Standard fields of a record that are kept as custom ones are; `email` and `phone` hold several values."""
 _DIGITS = 28
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 class Field(BaseModel):
-    """One field: `multiple` ones hold several values; `writable` ones may be set by a rule."""
+    """One field: `multiple` ones hold several values; `writable` ones may be set by a rule.
+
+    A `booking` holds when the booking made for it starts. It is booked and cancelled, never written.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,7 +45,17 @@ class Field(BaseModel):
     multiple: bool = False
     required: bool = False
     writable: bool = True
-    choices: Annotated[list[str], Described(description="allowed values of a `choice`; none: any")] = []
+    choices: Annotated[list[str], Described(
+        description="allowed values of a `choice`, resources of a `booking`; none: any")] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _booked(cls, raw: object) -> object:
+        if isinstance(raw, dict) and raw.get("type") == "booking":
+            if raw.get("multiple"):
+                raise ValueError("a booking field does not hold several values")
+            return raw | {"writable": False}
+        return raw
 
 
 class Problem(BaseModel):
@@ -119,24 +134,31 @@ def resolve(reference: str, registry: Registry, steps: Steps) -> Field:
 
 
 def standard(record_type: RecordType) -> Registry:
-    """The fields every lead or deal has; the same for both, a lead's `stage` being its status."""
+    """The fields every lead or deal has; the same for both, a lead's `stage` being its status.
+
+    `OWN_FIELDS` say whom a record is about before it has a contact or a company.
+    """
     del record_type
-    name, e_mail = Field(name="name", type="text"), Field(name="email", type="text", multiple=True)
-    phone = Field(name="phone", type="text", multiple=True)
+    name = Field(name="name", type="text", required=True)
+    e_mail, phone = (
+        Field(name=own, type="text", multiple=True) for own in ("email", "phone")
+    )
     return Registry(
         record=_by_name(
             Field(name="title", type="text", required=True), Field(name="amount", type="money"),
             Field(name="currency", type="text"), Field(name="source", type="text"),
+            *(Field(name=own, type="text") for own in OWN_FIELDS if own not in ("email", "phone")),
+            e_mail, phone, Field(name="repeat", type="boolean", writable=False),
             Field(name="responsible", type="employee"), Field(name="stage", type="text"),
             Field(name="pipeline", type="text", writable=False),
             Field(name="created_at", type="datetime", writable=False),
             Field(name="entered_at", type="datetime", writable=False)),
         contact=_by_name(
             Field(name="first_name", type="text"), Field(name="last_name", type="text"), e_mail, phone,
-            Field(name="birthday", type="date")),
+            Field(name="birthday", type="date"), Field(name="responsible", type="employee")),
         company=_by_name(name, e_mail, phone, Field(name="address", type="text")),
         responsible=_by_name(
-            *(Field(name=own, type="text", writable=False) for own in ("name", "email", "phone"))),
+            *(Field(name=own, type="text", writable=False) for own in ("name", "email", "phone", "mobile"))),
     )
 
 
@@ -184,7 +206,7 @@ def is_empty(value: object) -> bool:
 _NAMES: dict[FieldType, str] = {
     "text": "a text", "number": "a number", "money": "an amount", "boolean": "true or false",
     "date": "a date like 2024-02-29", "datetime": "a time with its offset, like 2024-02-29T09:00:00+01:00",
-    "choice": "a choice", "employee": "an employee's id",
+    "choice": "a choice", "employee": "an employee's id", "booking": "the start of a booking",
 }
 
 
@@ -216,7 +238,7 @@ def _single(field: Field, raw: object) -> object:
             value = raw if isinstance(raw, bool) else {"true": True, "false": False}.get((text or "").lower())
         case "date":
             value = _date(raw if text is None else text)
-        case "datetime":
+        case "datetime" | "booking":
             value = _instant(raw if text is None else text)
     if value is None:
         raise WrongType(field, raw)

@@ -16,7 +16,7 @@ class Hold(BaseModel):
     """The row of an open hold: since when it counts, and when it ends (is late)."""
 
     rule: str
-    kind: Literal["wait", "control"]
+    kind: Literal["wait", "control", "task"]
     since: datetime
     due: datetime | None = None
     late: bool = False
@@ -36,7 +36,13 @@ class Hold(BaseModel):
         )
 
     def left(self, reason: str, at: datetime, *, by_rule: bool) -> HoldEnd:
-        """The end that leaving the stage makes of it."""
+        """The end that leaving the stage makes of it; a task stays, so its step has done what it had to."""
+        if self.kind == "task":
+            done = reason in ("left_stage", "closed")
+            return HoldEnd(
+                rule=self.rule, result="done" if done else "cancelled", reason="" if done else reason,
+                at=at, ended="left",
+            )  # fmt: skip
         if self.kind == "control" and not self.conditional and reason in ("left_stage", "closed"):
             return self.resolved(at)
         if by_rule and self.moves and self.due and self.due <= at:
@@ -44,11 +50,13 @@ class Hold(BaseModel):
         return HoldEnd(rule=self.rule, result="cancelled", reason=reason, at=at, closing=self.told)
 
 
-def kept(steps: Sequence[Step], ended: Collection[str], reason: str) -> list[str]:
+def kept(
+    steps: Sequence[Step], ended: Collection[str], reason: str, tasks: Collection[str] = ()
+) -> list[str]:
     """The rules that go on after the stage was left: what is left of `keep` and `run_now` chains.
 
-    `ended` are the rules with an outcome. Under `keep`, a blocking wait that has not ended cuts off
-    what stands below it.
+    `ended` are the rules with an outcome, `tasks` those whose open task the chain waited for. Under `keep`,
+    such a task and a blocking wait that has not ended cut off what stands below them.
     """
     if reason not in ("left_stage", "closed"):
         return []
@@ -58,7 +66,9 @@ def kept(steps: Sequence[Step], ended: Collection[str], reason: str) -> list[str
         cut = cut and not step.first
         if step.on_exit == "cancel" or step.rule in ended:
             continue
-        if step.nature in ("wait", "control", "transition"):
+        if step.rule in tasks:
+            cut = cut or step.on_exit == "keep"
+        elif step.nature in ("wait", "control", "transition"):
             cut = cut or (step.on_exit == "keep" and step.nature == "wait" and step.blocks)
         elif not cut:
             marked.append(step.rule)

@@ -98,6 +98,17 @@ class ClientActivity(BaseModel):
     ends: list[EndedHold] = []
 
 
+class HoldsEnded(BaseModel):
+    """Holds that a transaction outside the journey ended: a task that a chain waited for is done with."""
+
+    id: str
+    ends: list[EndedHold]
+
+
+CLIENT_EDITED = "client"
+"""Among the fields that changed: they are of a client, and were edited elsewhere."""
+
+
 class FactsChanged(BaseModel):
     """Fields, by full reference, that something pending may depend on; also `zone`, `calendar`, `absence`."""
 

@@ -1,8 +1,8 @@
 """What is going on with one record, sans I/O: events in, commands out.
 
-One pydantic object is the whole state: `enter_stage` drives it in a transaction, hands it to the
-workflow, and continue-as-new carries it on; the simulator, the traces and the model tests drive the
-same object with a virtual clock. An event that is late, doubled or unknown changes nothing.
+One pydantic object is the whole state: `enter_stage` drives it in a transaction, hands it to the workflow,
+and continue-as-new carries it on; simulator, traces and model tests drive the same object with a virtual
+clock. An event that is late, doubled or unknown changes nothing.
 """
 
 from __future__ import annotations
@@ -12,25 +12,8 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from domain.events import (
-    Again,
-    Arm,
-    Closing,
-    Command,
-    Decision,
-    Early,
-    Ended,
-    Event,
-    Fired,
-    HoldEnd,
-    HoldEnded,
-    Left,
-    Opened,
-    Outcome,
-    Plan,
-    Planned,
-    Run,
-)
+from domain import events as e
+from domain.events import TRIGGER, Caused, Command, Decision, Event, HoldEnd, Left, Outcome, Run
 from domain.plan import Step
 from domain.schedule import Due
 from domain.visit import Visit
@@ -53,8 +36,9 @@ class Progress(BaseModel):
     visit_no: int = 0
     moved_to: int = 0  # where a transition led; its visit is yet to be opened
     visits: list[Visit] = []
-    closing: list[Closing] = []
-    early: list[Early] = []
+    closing: list[e.Closing] = []
+    caused: list[Caused] = []
+    early: list[e.Early] = []
     unbooked: list[Decision] = []
 
     # -- outside -------------------------------------------------------------------------------
@@ -71,14 +55,15 @@ class Progress(BaseModel):
     def resume(self) -> list[Command]:
         """Everything under way, anew: after a hand-over or continue-as-new."""
         out: list[Command] = [Run(c.visit_no, c.rule, c.n) for c in self.closing]
+        out += [Run(*c.key) for c in self.caused if c.running]
         for visit in self.visits:
             for step in visit.steps:
                 if step.status == "running":
                     out.append(Run(visit.visit_no, step.rule, step.n))
                 elif step.status == "planning":
-                    out.append(Plan(visit.visit_no, step.rule))
+                    out.append(e.Plan(visit.visit_no, step.rule))
                 elif step.status in ("armed", "open") and step.due and step.waiting != "suspended":
-                    out.append(Arm(visit.visit_no, step.rule, step.due))
+                    out.append(e.Arm(visit.visit_no, step.rule, step.due))
         return out
 
     @property
@@ -100,19 +85,19 @@ class Progress(BaseModel):
     # -- inside --------------------------------------------------------------------------------
     def _take(self, event: Event, out: list[Command]) -> None:
         match event:
-            case Opened():
+            case e.Opened():
                 self._opened(event, out)
             case Left():
                 self._left(event, out)
-            case Ended(visit_no, rule, n, outcome):
+            case e.Ended(visit_no, rule, n, outcome):
                 self._ended(visit_no, rule, n, outcome, out)
-            case HoldEnded(visit_no, end):
+            case e.HoldEnded(visit_no, end):
                 self._hold_ended(visit_no, end, out)
-            case Fired(at):
+            case e.Fired(at):
                 self._fired(at)
-            case Planned():
+            case e.Planned():
                 self._planned(event, out)
-            case Again():
+            case e.Again():
                 self._again(event, out)
 
     def _hold_ended(self, visit_no: int, end: HoldEnd, out: list[Command]) -> None:
@@ -120,22 +105,19 @@ class Progress(BaseModel):
         if place and place.step.holding:
             self._end_hold(place, end, end.at, out)
         elif place and place.step.status == "running":
-            self.early.append(Early(visit_no=visit_no, end=end))
+            self.early.append(e.Early(visit_no=visit_no, end=end))
 
     def _fired(self, at: datetime) -> None:
-        for place in self._places():
+        for place in [_Place(visit, i) for visit in self.visits for i in range(len(visit.steps))]:
             if place.step.due and place.step.due <= at and place.step.waiting != "suspended":
                 self._come_due(place)
 
-    def _again(self, event: Again, out: list[Command]) -> None:
+    def _again(self, event: e.Again, out: list[Command]) -> None:
         place = self._find(event.visit_no, event.rule)
         if place and place.step.waiting and place.step.status in ("armed", "open"):
             place.visit.disarm(place.step, out)
             place.step.due = place.step.due if place.step.waiting == "suspended" else event.at
             self._come_due(place)
-
-    def _places(self) -> list[_Place]:
-        return [_Place(visit, i) for visit in self.visits for i in range(len(visit.steps))]
 
     def _find(self, visit_no: int, rule: str) -> _Place | None:
         for visit in self.visits:
@@ -143,7 +125,7 @@ class Progress(BaseModel):
                 return _Place(visit, i)
         return None
 
-    def _opened(self, event: Opened, out: list[Command]) -> None:
+    def _opened(self, event: e.Opened, out: list[Command]) -> None:
         if event.visit_no <= self.visit_no:
             return
         self.visit_no = event.visit_no
@@ -162,6 +144,8 @@ class Progress(BaseModel):
             if end.closing and (place := self._find(event.visit_no, end.rule)):
                 self._tell_end(place, out)
         visit.leave(event, out)
+        out += [c.superseded(event.at) for c in self.caused if not c.running]
+        self.caused = [c for c in self.caused if c.running]
         if event.reason in ENDS_ALL:
             for older in self.visits:
                 if older is not visit:
@@ -169,6 +153,8 @@ class Progress(BaseModel):
 
     def _ended(self, visit_no: int, rule: str, n: int, outcome: Outcome, out: list[Command]) -> None:
         self.closing = [c for c in self.closing if (c.visit_no, c.rule, c.n) != (visit_no, rule, n)]
+        if rule.startswith(TRIGGER):
+            return self._triggered((visit_no, rule, n), outcome)
         place = self._find(visit_no, rule)
         if place is None or place.step.status != "running" or place.step.n != n:
             return
@@ -176,6 +162,9 @@ class Progress(BaseModel):
         if outcome.moved_to:
             self.moved_to = max(self.moved_to, outcome.moved_to)
             visit.leaving = True
+        elif outcome.triggers:
+            caused = Caused(visit_no=visit_no, place=place.i, rule=rule, n=n)
+            self.caused = sorted([*self.caused, caused], key=lambda c: (c.visit_no, c.place, c.n))
         if outcome.result == "pending":
             self._put_back(place, outcome, out)
         elif outcome.result == "open":
@@ -184,6 +173,12 @@ class Progress(BaseModel):
             end = HoldEnd(rule=rule, **outcome.model_dump(include={"result", "reason", "at", "closing"}))
             self._end_hold(place, end, outcome.at, out, outcome.next)
 
+    def _triggered(self, key: tuple[int, str, int], outcome: Outcome) -> None:
+        """The triggers a rule may have fired were judged; one of them may have moved the record."""
+        self.caused = [c for c in self.caused if c.key != key]
+        if outcome.moved_to and self.current:
+            self.moved_to, self.current.leaving = max(self.moved_to, outcome.moved_to), True
+
     def _put_back(self, place: _Place, outcome: Outcome, out: list[Command]) -> None:
         """The step has not acted: it waits for a condition, a person, its next attempt, its new time."""
         step = place.step
@@ -191,7 +186,7 @@ class Progress(BaseModel):
         step.waiting, step.due = outcome.waiting, outcome.due
         step.released = step.released or outcome.waiting == "spread"
         if outcome.due and outcome.waiting != "suspended":
-            out.append(Arm(place.visit.visit_no, step.rule, outcome.due))
+            out.append(e.Arm(place.visit.visit_no, step.rule, outcome.due))
 
     def _keep_open(self, place: _Place, outcome: Outcome, out: list[Command]) -> None:
         """A hold has opened, or goes on; the chain goes on below what does not block it."""
@@ -199,7 +194,7 @@ class Progress(BaseModel):
         opens = step.n == 0
         step.status, step.due, step.n, step.waiting = "open", outcome.due, step.n + 1, ""
         if outcome.due and outcome.due > outcome.at:
-            out.append(Arm(visit.visit_no, step.rule, outcome.due))
+            out.append(e.Arm(visit.visit_no, step.rule, outcome.due))
         elif outcome.due:
             self._come_due(place)
         if opens and not step.blocks:
@@ -222,7 +217,7 @@ class Progress(BaseModel):
     def _tell_end(self, place: _Place, out: list[Command]) -> None:
         """The closing act of a hold, under a number of its own: an act in flight keeps the present one."""
         visit_no, step = place.visit.visit_no, place.step
-        closing = Closing(visit_no=visit_no, rule=step.rule, n=step.n + (step.status == "running"))
+        closing = e.Closing(visit_no=visit_no, rule=step.rule, n=step.n + (step.status == "running"))
         self.closing.append(closing)
         out.append(Run(visit_no, closing.rule, closing.n))
 
@@ -230,24 +225,24 @@ class Progress(BaseModel):
         """The due time of the rule below came with the outcome of the one above."""
         if due is None or i >= len(visit.steps) or visit.steps[i].status != "planning":
             return
-        plan = Plan(visit.visit_no, visit.steps[i].rule)
+        plan = e.Plan(visit.visit_no, visit.steps[i].rule)
         if plan in out:
             out.remove(plan)
         visit.plan(i, due, now, out)
 
-    def _planned(self, event: Planned, out: list[Command]) -> None:
+    def _planned(self, event: e.Planned, out: list[Command]) -> None:
         place = self._find(event.visit_no, event.rule)
         if place is None:
             return
         visit, step = place.visit, place.step
-        step.pinned = step.pinned or event.pinned
+        step.pinned |= event.pinned
         if step.status in ("planning", "armed") or (step.status == "due" and not step.holding):
             visit.plan(place.i, event.due, event.at, out)
         elif step.holding and step.status != "running":
             visit.disarm(step, out)
             step.status, step.due = "open", event.due.at
             if step.due and step.due > event.at:
-                out.append(Arm(visit.visit_no, step.rule, step.due))
+                out.append(e.Arm(visit.visit_no, step.rule, step.due))
             elif step.due:
                 self._come_due(place)
 
@@ -267,6 +262,8 @@ class Progress(BaseModel):
                 if s.due and s.status == "due" and s.nature != "transition" and not v.leaving
             ]
             running = [s for v in self.visits for s in v.steps if s.status in ("running", "planning")]
+            if any(c.running for c in self.caused):
+                return
             if due and all(s.nature == "send" and s.status == "running" for s in running):
                 self._run(min(due)[3], out)
                 continue
@@ -282,6 +279,11 @@ class Progress(BaseModel):
         for i, step in enumerate(visit.steps):
             if step.status == "expiring" or (step.status == "due" and step.nature == "transition"):
                 return self._run(_Place(visit, i), out)
+            if any((c.visit_no, c.place) == (visit.visit_no, i) for c in self.caused):
+                break
+        for first in self.caused[:1]:
+            first.running = True
+            out.append(Run(*first.key))
 
     def _run(self, place: _Place, out: list[Command]) -> None:
         place.step.status = "running"

@@ -26,6 +26,7 @@ from domain.hold import Hold
 from domain.holds.control import Control
 from domain.holds.wait import MoveTo, Wait
 from domain.judge import refusal, repeats
+from domain.period import Period, zone_named
 from domain.plan import Step
 from domain.rule import Rule
 from domain.schedule import due
@@ -88,6 +89,14 @@ class Simulator(World):
         else:
             self._feed(*(HoldEnded(self.visit_no, end) for end in ends))
 
+    def close_task(self, rule: str, how: str = "completed", visit_no: int = 0) -> None:
+        """A person completes or deletes a task, by default of the present visit; a chain may wait for it."""
+        place = (visit_no or self.visit_no, rule)
+        if not self.deleted and (hold := self.holds.get(place)) and hold.kind == "task":
+            end = HoldEnd(rule=rule, result="done", reason="", at=self.now, ended=how)
+            self._end_hold(place[0], end)
+            self._feed(HoldEnded(place[0], end))
+
     def edit(self, changes: Mapping[str, object]) -> None:
         """New values by full reference: pending steps and open holds follow, conditions are judged again."""
         if not self.deleted:
@@ -145,6 +154,10 @@ class Simulator(World):
                 return self._open(visit_no, step, rule)
             case "transition":
                 return self._transit(step, rule)
+        if rule.params.get("hold_until_closed") and not (step.kept and step.on_exit == "run_now"):
+            until = Period.model_validate(rule.params["hold_timeout"]).add(now, zone_named(self.zone))
+            self.holds[visit_no, rule.id] = Hold(rule=rule.id, kind="task", since=now, due=until)
+            return Outcome(result="open", due=until, at=now)
         if rule.kind == "edit_record":
             self._after += self._edited(
                 {field: self.typed(field, value) for field, value in _sets(rule).items()}
@@ -180,6 +193,9 @@ class Simulator(World):
             hold.late = True
             self.entries.append(Entry(self.now, visit_no, step.rule, "late", ""))
             return Outcome(result="open", at=self.now)
+        if hold.kind == "task":
+            del self.holds[visit_no, step.rule]
+            return Outcome(result="done", at=self.now)
         follow = self._wait(visit_no, step.rule).on_timeout
         if isinstance(follow, MoveTo) and follow.move_to != self.stage:
             return self._move_by(step.rule, lambda: self._moved(follow.move_to, by=step.rule), "time")

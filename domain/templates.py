@@ -195,11 +195,13 @@ def _manner(values: Mapping[str, object], zone: str, locale: str) -> Manner:
 
 
 def _sample(field: Field) -> object:
-    one = next(iter(field.choices), None) or _SAMPLES[field.type]
+    chosen = next(iter(field.choices), None) if field.type == "choice" else None
+    one = chosen or _SAMPLES[field.type]
     return [one, one] if field.multiple else one
 
 
 _SAMPLES: dict[FieldType, object] = {
     "text": "x", "choice": "x", "employee": "x", "number": Decimal("1.5"), "money": Decimal("1.50"),
     "boolean": True, "date": date(2024, 2, 29), "datetime": datetime(2024, 2, 29, 12, tzinfo=UTC),
+    "booking": datetime(2024, 2, 29, 12, tzinfo=UTC),
 }

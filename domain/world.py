@@ -29,7 +29,7 @@ from domain.holds.control import Control
 from domain.holds.wait import Wait
 from domain.judge import Past
 from domain.plan import NatureOf, Step, steps
-from domain.progress import Progress
+from domain.progress import ENDS_ALL, Progress
 from domain.rule import Nature, Rule, RuleSet
 from domain.schedule import Due, ScheduleFacts, due, instant
 
@@ -112,15 +112,19 @@ class World:
     def _leave(self, reason: str, ends: list[HoldEnd], by: str) -> Left:
         visit_no, plan = self.visit_no, self.plans[self.visit_no]
         ends = list(ends)
+        tasks = []
         for step in plan:
             if (hold := self.holds.get((visit_no, step.rule))) and step.rule != by:
                 ends.append(hold.left(reason, self.now, by_rule=bool(by)))
+                tasks += [step.rule] if hold.kind == "task" else []
         # a wait whose time was out has ended: it does not cut off what stands below it
         ended = {*self.ended[visit_no], by, *(end.rule for end in ends if end.result == "superseded")}
-        marked = kept(plan, ended, reason)
+        marked = kept(plan, ended, reason, tasks)
         for end in ends:
             if (visit_no, end.rule) in self.holds:
                 self._end_hold(visit_no, end)
+        if reason in ENDS_ALL:  # nobody waits for the tasks of kept steps; the machine says how these end
+            self.holds = {place: hold for place, hold in self.holds.items() if place[0] == visit_no}
         return Left(visit_no, self.now, reason, marked, ends, by)
 
     def _end_hold(self, visit_no: int, end: HoldEnd) -> None:
@@ -160,7 +164,7 @@ class World:
     def _follow(self, visit_no: int, step: Step, rule: Rule, changed: set[str]) -> list[Event]:
         """What a change of facts means for one step."""
         if hold := self.holds.get((visit_no, rule.id)):
-            return self._hold_follows(visit_no, hold, rule, changed)
+            return [] if hold.kind == "task" else self._hold_follows(visit_no, hold, rule, changed)
         if step.status not in ("armed", "due") or (step.kept and step.on_exit == "run_now"):
             return []
         if rule.schedule.basis in changed and not step.pinned and step.turn:

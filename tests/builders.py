@@ -42,6 +42,8 @@ FIELDS: list[dict[str, Any]] = [
     {"name": "reference", "type": "text", "required": True},
     {"name": "assistant", "type": "employee"},
     {"name": "imported_from", "type": "text", "writable": False},
+    {"name": "visit", "type": "booking"},
+    {"name": "fitting", "type": "booking", "choices": ["employee:ada", "resource:van"]},
 ]
 """Custom fields of the pipelines that `company` makes."""
 
@@ -106,6 +108,23 @@ async def employee(
         await tx.execute(update(tables.Department).where(mine).values(head_id=employee_id))
 
 
+async def document_template(tx: Transaction, template_id: str, source: str, **more: Any) -> None:
+    """`source` is the digest under which the template is kept. `more`: format, version, title, required."""
+    row = {"id": template_id, "version": 1, "title": template_id.title(), "format": "typst", "source": source}
+    await tx.execute(insert(tables.DocumentTemplate).values(row | {"published_at": NOON} | more))
+
+
+async def number_series(tx: Transaction, series_id: str, pattern: str, **more: Any) -> None:
+    """`more`: next."""
+    await tx.execute(insert(tables.NumberSeries).values({"id": series_id, "pattern": pattern} | more))
+
+
+async def resource(tx: Transaction, resource_id: str, **more: Any) -> None:
+    """A thing that can be booked. `more`: title, calendar_id, active."""
+    row = {"id": resource_id, "title": resource_id.title()}
+    await tx.execute(insert(tables.Resource).values(row | more))
+
+
 async def absence(tx: Transaction, employee_id: str, starts_at: datetime, ends_at: datetime) -> None:
     row = {"employee_id": employee_id, "starts_at": starts_at, "ends_at": ends_at}
     await tx.execute(insert(tables.Absence).values(row))
@@ -153,11 +172,13 @@ async def rule_set(
     pipeline: str = "sales",
     owner: str = "eve",
     at: datetime = NOON,
+    triggers: Sequence[Mapping[str, Any]] = (),
 ) -> int:
     """Publish the rules (JSON) of the stages as the next version; answers its number."""
     number = await _latest(tx, pipeline) + 1
     row = {"pipeline_id": pipeline, "number": number, "owner_id": owner, "published_at": at}
-    await tx.execute(insert(tables.RuleSet).values(row | {"stages": {s: [*r] for s, r in stages.items()}}))
+    made = {"stages": {s: [*r] for s, r in stages.items()}, "triggers": [*triggers]}
+    await tx.execute(insert(tables.RuleSet).values(row | made))
     return number
 
 

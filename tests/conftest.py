@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from tests.servers import postgres_server, temporal_server
+from tests.sms_fake import SmsFake
 from tests.smtp_sink import SmtpSink
 
 if TYPE_CHECKING:  # unit tests load neither the database nor Temporal
@@ -77,3 +78,12 @@ def smtp() -> Iterator[SmtpSink]:
     sink.start()
     yield sink
     sink.stop()
+
+
+@pytest.fixture
+async def sms() -> AsyncIterator[SmsFake]:
+    """An SMS provider on the loopback, empty and obliging."""
+    fake = SmsFake()
+    await fake.start()
+    yield fake
+    await fake.stop()

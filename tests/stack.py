@@ -79,6 +79,8 @@ class Door:
                 await self._send("PATCH", f"/records/{record_id}", body | {"fields": fields})
             case "delete":
                 await self._send("DELETE", f"/records/{record_id}", None)
+            case "task":
+                await self._complete_tasks(record_id, event["rule"])
             case "todo" if "subject" in event:
                 await self._todo(record_id, event["subject"], event["done"])
 
@@ -93,6 +95,14 @@ class Door:
             given.append((await self._post(f"/records/{record_id}/todos", {"subject": subject}))["id"])
         elif given:
             await self._post(f"/todos/{given.pop()}/complete", {})
+
+    async def _complete_tasks(self, record_id: int, rule: str) -> None:
+        """Complete what a rule has made, one task after the other, the oldest first."""
+        page = await self._send("GET", f"/records/{record_id}/tasks?limit=500", None)
+        for task in page.get("items", []):
+            if task["rule"] == rule and not task["ended_how"]:
+                await self._post(f"/tasks/{task['id']}/complete", {})
+                await self.rung()
 
     async def _post(self, path: str, body: Json) -> Json:
         return await self._send("POST", path, body)

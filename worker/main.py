@@ -1,4 +1,4 @@
-"""The worker process: journeys, activities, relay and reconciler until SIGTERM, then drain."""
+"""The worker process: journeys, activities, relay, reconciler and postman until SIGTERM, then drain."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ import uvloop
 from sqlalchemy import text
 from temporalio.client import Client
 
+from activities.house import House
 from db import logs
 from db.engine import Database
 from db.settings import Settings
 from db.temporal import connect
+from worker.clock import watch_the_clock
 from worker.patience import DATABASE_AWAY, TEMPORAL_AWAY, Patience, until_it_answers
+from worker.postman import deliver_invitations
 from worker.reconciler import reconcile
 from worker.relay import relay
-from worker.running import POOL_SIZE, running
+from worker.running import POOL_SIZE, mail_of, running
 
 log = structlog.get_logger()
 
@@ -36,11 +39,14 @@ def main(settings: Settings) -> None:
 async def run(settings: Settings, client: Client, database: Database, stop: asyncio.Event) -> None:
     """Work until `stop`. Raises `RuntimeError` or `RPCError` when Temporal lets a worker go."""
     queue = settings.task_queue
-    async with running(client, database, settings):
+    async with running(client, database, settings) as doorbell:
         log.info("the worker works", task_queue=queue, namespace=client.namespace)
         async with asyncio.TaskGroup() as beside:
             beside.create_task(relay(database, client, queue, stop))
             beside.create_task(reconcile(database, client, queue, stop, _now))
+            beside.create_task(watch_the_clock(database, doorbell, House.of(settings), stop, _now))
+            mail = mail_of(settings)  # its letters hold no connection open
+            beside.create_task(deliver_invitations(database, mail, settings.mail_from, stop, _now))
             await stop.wait()
         log.info("the worker drains")
 

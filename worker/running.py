@@ -12,8 +12,13 @@ from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.documents import documents_of
 from activities.providers.console import ConsoleMail
 from activities.providers.mail import Mail
+from activities.providers.sms import SmsProvider
+from activities.providers.sms_console import ConsoleSms
+from activities.providers.sms_gateway import GatewaySms
+from activities.providers.sms_twilio import TwilioSms
 from activities.providers.smtp import SmtpMail
 from activities.work import Activities
 from db.doorbell import Doorbell
@@ -57,7 +62,8 @@ async def running(
 
     doorbell = Doorbell(database, connected, settings.task_queue)
     post = mail or mail_of(settings)
-    acts = Activities(database, doorbell, post, settings)
+    texts = sms_of(settings)
+    acts = Activities(database, doorbell, post, settings, documents_of(settings), texts)
     cached = settings.max_cached_workflows if max_cached_workflows is None else max_cached_workflows
     journeys = Worker(
         client,
@@ -89,6 +95,8 @@ async def running(
             await doorbell.settle()
             if mail is None:
                 await post.close()
+            for provider in texts.values():
+                await provider.close()
 
 
 def mail_of(settings: Settings) -> Mail:
@@ -102,3 +110,24 @@ def mail_of(settings: Settings) -> Mail:
         password=settings.smtp_password.get_secret_value(),
         starttls=settings.smtp_starttls,
     )
+
+
+def sms_of(settings: Settings) -> dict[str, SmsProvider]:
+    """The SMS providers that the settings know, by name.
+
+    They are told where to report only if that can be reached from outside.
+    """
+    hooks = f"{settings.base_url.rstrip('/')}/api/v1/hooks/sms" if settings.base_url[:8] == "https://" else ""
+    made: dict[str, SmsProvider] = {}
+    for name in settings.sms_providers:
+        reports = hooks and f"{hooks}/{name}"
+        match name:
+            case "twilio":
+                url, token = settings.sms_twilio_url, settings.sms_twilio_token.get_secret_value()
+                made[name] = TwilioSms(url, settings.sms_twilio_account, token, reports=reports)
+            case "gateway":
+                token = settings.sms_gateway_token.get_secret_value()
+                made[name] = GatewaySms(settings.sms_gateway_url, token, reports=reports)
+            case _:
+                made[name] = ConsoleSms()
+    return made

@@ -13,6 +13,7 @@ with workflow.unsafe.imports_passed_through():
         ClientActivity,
         Entered,
         FactsChanged,
+        HoldsEnded,
         JourneyState,
         Move,
         Operation,
@@ -30,7 +31,7 @@ class Asked(NamedTuple):
     operation: Operation
 
 
-Heard = Event | ClientActivity | FactsChanged | Move | Asked
+Heard = Event | ClientActivity | FactsChanged | HoldsEnded | Move | Asked
 
 
 class Hearing:
@@ -55,6 +56,10 @@ class Hearing:
 
     @workflow.signal
     def facts_changed(self, heard: FactsChanged) -> None:
+        self._hear_once(heard.id, heard)
+
+    @workflow.signal
+    def hold_ended(self, heard: HoldsEnded) -> None:
         self._hear_once(heard.id, heard)
 
     @workflow.signal

@@ -20,7 +20,7 @@ from workflows.hearing import Asked, Heard, Hearing
 from workflows.showing import attributes, details
 
 with workflow.unsafe.imports_passed_through():
-    from domain.events import Arm, Ended, Fired, HoldEnd, HoldEnded, Outcome, Plan, Planned, Run
+    from domain.events import TRIGGER, Arm, Ended, Fired, HoldEnd, HoldEnded, Outcome, Plan, Planned, Run
     from domain.journey import (
         GONE,
         WORKFLOW,
@@ -30,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
         Driven,
         EnterStage,
         FactsChanged,
+        HoldsEnded,
         JourneyState,
         Move,
         Moved,
@@ -135,12 +136,9 @@ class Journey(Hearing):
                 self._answers[operation.id] = await self._drive(
                     "operate", operate, f"{verb} {operation.rule}"
                 )
-            case ClientActivity() if heard.recorded:
-                ends = [
-                    HoldEnded(e.visit_no, HoldEnd.model_validate(e.model_dump(exclude={"visit_no"})))
-                    for e in heard.ends
-                ]
-                progress.on(*ends)
+            case HoldsEnded(ends=ends) | ClientActivity(recorded=True, ends=ends):
+                told = [HoldEnd.model_validate(e.model_dump(exclude={"visit_no"})) for e in ends]
+                progress.on(*(HoldEnded(e.visit_no, end) for e, end in zip(ends, told, strict=True)))
             case ClientActivity():
                 asked = RecordActivity(record_id=record_id, activity=heard)
                 self._moved(await self._execute("record_client_activity", asked, Moved))
@@ -233,16 +231,15 @@ class Journey(Hearing):
             return
         step = self._state.progress.step(run.visit_no, run.rule)
         decisions, self._state.progress.unbooked = self._state.progress.unbooked, []
-        asked = RuleRun(record_id=self._state.record_id, visit_no=run.visit_no, rule=run.rule, n=run.n)
+        own = {"record_id": self._state.record_id, "visit_no": run.visit_no, "rule": run.rule, "n": run.n}
+        asked = RuleRun.model_validate(own | {"decisions": decisions})
         if step:
-            asked = RuleRun(
-                **asked.model_dump(include={"record_id", "visit_no", "rule", "n"}),
-                turn=step.turn, due=step.due, released=step.released, decisions=decisions,
-            )  # fmt: skip
+            asked.turn, asked.due, asked.released = step.turn, step.due, step.released
         self._start(key, self._rule(run, step, asked))
 
     async def _rule(self, run: Run, step: Step | None, asked: RuleRun) -> None:
         kind, sends = (step.kind, step.nature == "send") if step else ("control", False)
+        kind = "trigger" if run.rule.startswith(TRIGGER) else kind
         try:
             outcome = await workflow.execute_activity(
                 kind, asked, result_type=Outcome, retry_policy=RETRY,

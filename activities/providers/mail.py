@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import NamedTuple, Protocol
 
 
@@ -34,11 +35,14 @@ class Delivery(NamedTuple):
 
 
 class NotSent(Exception):
-    """Nobody was given the message, and that is certain. `temporary`: trying again may help."""
+    """Nobody was given the message, and that is certain. `temporary`: trying again may help.
 
-    def __init__(self, message: str, *, temporary: bool) -> None:
+    `after`: not before so much time has gone, where the other side says so.
+    """
+
+    def __init__(self, message: str, *, temporary: bool, after: timedelta | None = None) -> None:
         super().__init__(message)
-        self.message, self.temporary = message, temporary
+        self.message, self.temporary, self.after = message, temporary, after
 
 
 class Ambiguous(Exception):

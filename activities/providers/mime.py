@@ -22,6 +22,7 @@ _ADDRESS = re.compile(
     r"(?:[^\W_][\w-]{0,62}\.)*[^\W_][\w-]{0,62}"
 )
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9 !#$%&'*+/^_`{|}~-]*")
+_NOT_IN_A_NAME = re.compile(r"[^\w.,()+ -]")
 _LONGEST_ADDRESS = 254
 _SHORT = 70  # characters that fit on the line with the header's name
 
@@ -34,12 +35,28 @@ class Mailbox(NamedTuple):
 
 
 class Envelope(NamedTuple):
-    """Who writes to whom, as the headers say it."""
+    """Who writes to whom, as the headers say it. `answers`: Message-IDs of the thread, the oldest first."""
 
     sender: Mailbox
     to: Sequence[Mailbox]
     cc: Sequence[Mailbox] = ()
     reply_to: Mailbox | None = None
+    answers: Sequence[str] = ()
+
+
+class Attachment(NamedTuple):
+    """A file that goes along. What no file system can name is replaced in its name."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+
+class CalendarPart(NamedTuple):
+    """An iTIP message on its way by e-mail (RFC 6047); `method` is its own, as REQUEST."""
+
+    method: str
+    content: str
 
 
 def mailbox(written: str) -> Mailbox:
@@ -71,8 +88,14 @@ def one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def build(message_id: str, at: datetime, envelope: Envelope, subject: str, text: str, html: str) -> bytes:
-    """The message. `text` or `html` may be empty; of both the reader takes one."""
+def build(
+    message_id: str, at: datetime, envelope: Envelope, subject: str, text: str, html: str,
+    calendar: CalendarPart | None = None, attachments: Sequence[Attachment] = (),
+) -> bytes:  # fmt: skip
+    """The message. `text` or `html` may be empty; of both the reader takes one.
+
+    `calendar` is one more reading of it, and is attached once more for whoever takes it as a file.
+    """
     headers = {
         "Message-ID": message_id,
         "Date": format_datetime(at),
@@ -81,13 +104,15 @@ def build(message_id: str, at: datetime, envelope: Envelope, subject: str, text:
         "To": ",\r\n ".join(_shown(box) for box in envelope.to),
         "Cc": ",\r\n ".join(_shown(box) for box in envelope.cc),
         "Subject": _subject(one_line(subject)),
+        "In-Reply-To": envelope.answers[-1] if envelope.answers else "",
+        "References": "\r\n ".join(envelope.answers),
         "Auto-Submitted": "auto-generated",  # RFC 3834: no out-of-office notes in return
     }
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value)
-    return lines.encode("ascii") + _body(text, html)
+    return lines.encode("ascii") + _body(text, html, calendar, attachments)
 
 
-def _body(text: str, html: str) -> bytes:
+def _body(text: str, html: str, calendar: CalendarPart | None, attachments: Sequence[Attachment]) -> bytes:
     body = EmailMessage(policy=_POLICY)
     if text:
         body.set_content(text)
@@ -95,6 +120,15 @@ def _body(text: str, html: str) -> bytes:
         body.add_alternative(html, subtype="html")
     elif html:
         body.set_content(html, subtype="html")
+    if calendar:  # Google and Outlook act on the alternative, Apple and the rest open the file
+        own = {"method": calendar.method}
+        body.add_alternative(calendar.content, subtype="calendar", cte="base64", params=own)
+        file = calendar.content.encode()
+        body.add_attachment(file, maintype="application", subtype="ics", filename="invite.ics")
+    for one in attachments:
+        kind, _, subtype = one.media_type.partition("/")
+        name = _NOT_IN_A_NAME.sub("_", one.name)[:_SHORT] or "file"
+        body.add_attachment(one.content, maintype=kind, subtype=subtype, filename=name)
     return body.as_bytes()
 
 

@@ -8,32 +8,13 @@ from typing import Annotated, ClassVar
 from pydantic import Field, JsonValue
 
 from activities.act import Act
-from activities.effect import Done, Effect, Setting, Template
+from activities.assignments import ERRORS, Assignment, assigned, problems
+from activities.effect import Done, Effect, Setting
 from db.edits import edit
 from db.records import move
 from domain.errors import Refused
-from domain.fields import FieldType, Problem, UnknownField, WrongType, is_empty, parse
-from domain.rule import Nature, Written
-
-
-class Assignment(Written):
-    """One field and its new value.
-
-    A text is a template; what it becomes is read as the field's type. Other values, and the items of a list,
-    are taken as they are.
-    """
-
-    field: str
-    value: Annotated[JsonValue, Template("plain")]
-
-    @property
-    def name(self) -> str:
-        """The field's name; `record.` before it may be left out."""
-        return self.field.removeprefix("record.")
-
-    @property
-    def constant(self) -> bool:
-        return not (isinstance(self.value, str) and _quotes(self.value))
+from domain.fields import FieldType, Problem
+from domain.rule import Nature
 
 
 class EditRecord(Effect):
@@ -54,13 +35,7 @@ class EditRecord(Effect):
     }
     executes: ClassVar[bool] = True
     results: ClassVar[dict[str, FieldType]] = {"changed": "text"}
-    errors: ClassVar[dict[str, str]] = {
-        "required_field_empty": "a required field would be emptied",
-        "wrong_type": "a value does not fit its field once it is filled in",
-        "unknown_field": "a field was taken away, or made read-only, since",
-        "wrong_responsible": "the responsible would be no active employee",
-        "wrong_stage": "the pipeline has no such stage",
-    }
+    errors: ClassVar[dict[str, str]] = ERRORS | {"wrong_stage": "the pipeline has no such stage"}
 
     set: Annotated[list[Assignment], Field(min_length=1)]
     append: bool = False
@@ -73,7 +48,7 @@ class EditRecord(Effect):
         return "transition" if "stage" in named or "record.stage" in named else cls.nature
 
     async def apply(self, act: Act) -> Done:
-        wanted = {item.name: self._value(act, item) for item in self.set}
+        wanted = assigned(act, "record", self.set, act.values, append=self.append)
         stage = _stage(act, wanted.pop("stage")) if "stage" in wanted else act.record.stage_id
         edited = await edit(act.locked, wanted, act.by)
         if await move(act.locked, stage, act.by) is None:
@@ -81,36 +56,8 @@ class EditRecord(Effect):
         changed = (*edited.changed, "record.stage")
         return Done({"changed": [*changed]}, changed=changed, moved_to=act.record.visit_no)
 
-    def _value(self, act: Act, item: Assignment) -> object:
-        value = act.text(item.value) if isinstance(item.value, str) else item.value
-        field = act.locked.registry.record.get(item.name)
-        if not (self.append and field and field.multiple):
-            return value
-        present = act.values[f"record.{item.name}"]
-        try:
-            added = parse(field, value)
-        except WrongType as wrong:
-            raise Refused("wrong_type", str(wrong)) from wrong
-        return list(dict.fromkeys([*_list(present), *_list(added)]))
-
     def problems(self, setting: Setting) -> Iterator[Problem]:
-        seen: list[str] = []
-        for number, item in enumerate(self.set):
-            if wrong := _wrong_field(item, setting):
-                yield Problem(place=f"/set/{number}/field", message=wrong)
-            elif wrong := _wrong_constant(item, setting):
-                yield Problem(place=f"/set/{number}/value", message=wrong)
-            if item.name in seen:
-                yield Problem(place=f"/set/{number}/field", message=f"record.{item.name} is set twice")
-            seen.append(item.name)
-
-
-def _quotes(text: str) -> bool:
-    return "{{" in text or "{%" in text
-
-
-def _list(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
+        yield from problems(self.set, setting, "record")
 
 
 def _stage(act: Act, value: object) -> str:
@@ -119,33 +66,3 @@ def _stage(act: Act, value: object) -> str:
     if stage != act.record.stage_id and not act.locked.has_stage(stage):
         raise Refused("wrong_stage", f"{act.record.pipeline_id} has no stage {stage!r}")
     return stage
-
-
-def _wrong_field(item: Assignment, setting: Setting) -> str:
-    if item.name == "pipeline":
-        return "the pipeline is not edited: there is the rule change_pipeline"
-    try:
-        field = setting.registry.find(f"record.{item.name}")
-    except UnknownField as unknown:
-        return str(unknown)
-    return "" if field.writable else f"record.{item.name} is read-only"
-
-
-def _wrong_constant(item: Assignment, setting: Setting) -> str:
-    if not item.constant:
-        return ""
-    if any(isinstance(part, str) and _quotes(part) for part in _list(item.value)):
-        return "the items of a list are taken as they are: a template stands alone"
-    field = setting.registry.record[item.name]
-    try:
-        value = parse(field, item.value)
-    except WrongType as wrong:
-        return str(wrong)
-    if item.name == "stage" and value not in (stages := setting.stages[setting.pipeline]):
-        return f"there is no stage {value!r}; there is {', '.join(stages)}"
-    if field.required and is_empty(value):
-        return f"record.{item.name} is required"
-    if field.type == "employee":
-        unknown = [who for who in (_list(value) or [value]) if who and who not in setting.employees]
-        return f"there is no employee {unknown[0]!r}" if unknown else ""
-    return ""

@@ -6,13 +6,16 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from pydantic import JsonValue
-from sqlalchemy import func, select
+from sqlalchemy import ARRAY, BigInteger, String, bindparam, func, select, text
 from sqlmodel import col
 
 from activities import recipients
 from activities.act import Act
+from activities.attached_files import attached_files
+from activities.attachments import attachment_problems
 from activities.effect import Composed, Header, Html, Recipient, Sending, Setting, Text
 from activities.providers.mime import Envelope, Mailbox, build, mailbox, one_line
+from activities.reply_address import reply_address
 from db.tables import Employee
 from domain.errors import Refused
 from domain.fields import FieldType, Problem
@@ -25,7 +28,9 @@ class SendEmail(Sending):
     `employee:<id>`, or an address, also as a template: `{{ contact.email }}` gives every address of the
     contact, `{{ contact.email.first }}` the first. With `skip_absent` employees who are absent are left out.
     `sender` (by default the installation's address) and `reply_to` are an address, with a name if you like
-    (`Sales <sales@firm.example>`), `responsible`, or `employee:<id>`.
+    (`Sales <sales@firm.example>`), `responsible`, or `employee:<id>`; where mail is taken in, answers go to
+    the record's own address by default. `attachments` are documents: `document:<rule>` is what an earlier
+    rule of the visit made, `record.<field>` a field that holds the number of one.
     """
 
     kind: ClassVar[str] = "send_email"
@@ -42,6 +47,9 @@ class SendEmail(Sending):
         "no_address": "a recipient has no e-mail address; the others were served",
         "nobody": "no recipient is left: inactive, absent, or there is none",
         "text_empty": "nothing is left of the subject or the text once it is filled in",
+        "attachment_missing": "a document that is to be attached is not there, or not the record's",
+        "store_away": "the documents could not be read for as long as it was to be tried",
+        "attachments_too_large": "the documents to be attached have more than 10 MiB",
         "refused": "the mail server refuses the message or a recipient; other recipients were served",
         "retry_for": "the mail server could not take it for as long as it was to be tried",
     }
@@ -53,6 +61,7 @@ class SendEmail(Sending):
     subject: Header
     text: Text = ""
     html: Html = ""
+    attachments: list[str] = []
     skip_absent: bool = False
 
     async def compose(self, act: Act) -> Composed:
@@ -68,15 +77,18 @@ class SendEmail(Sending):
         if not (to or cc):
             raise Refused("no_address", f"without an e-mail address: {', '.join(missing)}")
         sender = await self._one(act, self.sender or act.mail.sender)
-        reply_to = await self._one(act, self.reply_to) if self.reply_to else None
+        reply_to = await self._one(act, self.reply_to) if self.reply_to else _own_address(act)
         ours = await _of_employees(act, [box.address for box in (*to, *cc)])
-        envelope = Envelope(sender, to, cc, reply_to)
+        envelope = Envelope(sender, to, cc, reply_to, await _thread(act, [box.address for box in (*to, *cc)]))
+        files = await attached_files(act, self.attachments)
         return Composed(
             sender=sender.address,
             recipients=tuple(Recipient(box.address, ours.get(box.address.lower(), "")) for box in (*to, *cc)),
             missing=tuple(dict.fromkeys(missing)),
             subject=subject,
-            content=lambda message_id: build(message_id, act.now, envelope, subject, text, html),
+            content=lambda message_id: build(
+                message_id, act.now, envelope, subject, text, html, attachments=files
+            ),
         )
 
     async def _boxes(self, act: Act, written: Sequence[str], missing: list[str]) -> list[Mailbox]:
@@ -111,6 +123,7 @@ class SendEmail(Sending):
             yield Problem(place="/text", message="there is neither a text nor html")
         yield from _written(self.to, setting, "/to")
         yield from _written(self.cc, setting, "/cc") if self.cc else ()
+        yield from attachment_problems(self.attachments, setting, "/attachments")
         for place, written in (("/sender", self.sender), ("/reply_to", self.reply_to)):
             if written in ("supervisor", "everybody") or written.startswith("department:"):
                 yield Problem(place=place, message=f"{written!r} is no address, responsible or employee:<id>")
@@ -153,6 +166,20 @@ def _whose(act: Act, template: str) -> str:
     return template
 
 
+def _own_address(act: Act) -> Mailbox | None:
+    """Where the record is answered at; None where no mail is taken in."""
+    if not act.mail.reply_secret.get_secret_value():
+        return None
+    return Mailbox(reply_address(act.mail.reply_secret, act.record.id, act.mail.domain))
+
+
+async def _thread(act: Act, addresses: Sequence[str]) -> tuple[str, ...]:
+    """The last mail that one of them wrote to the record, after what that one answered."""
+    asked = {"id": act.record.id, "addresses": [address.lower() for address in addresses]}
+    found = (await act.tx.execute(_LAST_MAIL, asked)).one_or_none()
+    return tuple(filter(None, (found.in_reply_to, found.message_id))) if found else ()
+
+
 def _among(box: Mailbox, others: Sequence[Mailbox]) -> bool:
     return any(box.address.lower() == other.address.lower() for other in others)
 
@@ -175,3 +202,10 @@ def _written(written: Sequence[str], setting: Setting, place: str) -> Iterator[P
                 mailbox(word)
             except ValueError as wrong:
                 yield Problem(place=f"{place}/{number}", message=str(wrong))
+
+
+_LAST_MAIL = text("""
+select message_id, in_reply_to from inbound_mail
+where record_id = :id and sender = any(:addresses) and message_id like '<%'
+order by at desc, message_id limit 1
+""").bindparams(bindparam("id", type_=BigInteger), bindparam("addresses", type_=ARRAY(String)))

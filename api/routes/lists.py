@@ -13,7 +13,19 @@ from sqlmodel import SQLModel, col
 
 from api.input import PathId
 from api.service import Served
-from db.tables import Comment, Journal, Message, Notification, Record, Todo, Visit
+from db.tables import (
+    Booking,
+    Comment,
+    Document,
+    Journal,
+    Meeting,
+    Message,
+    Notification,
+    Record,
+    Task,
+    Todo,
+    Visit,
+)
 from domain.errors import Gone
 
 router = APIRouter(tags=["records"])
@@ -25,20 +37,29 @@ class Listed(StrEnum):
     JOURNAL = "journal"
     COMMENTS = "comments"
     TODOS = "todos"
+    TASKS = "tasks"
     NOTIFICATIONS = "notifications"
     MESSAGES = "messages"
     VISITS = "visits"
+    BOOKINGS = "bookings"
+    MEETINGS = "meetings"
+    DOCUMENTS = "documents"
 
 
 _TABLES: dict[Listed, type[SQLModel]] = {
     Listed.JOURNAL: Journal,
     Listed.COMMENTS: Comment,
     Listed.TODOS: Todo,
+    Listed.TASKS: Task,
     Listed.NOTIFICATIONS: Notification,
     Listed.MESSAGES: Message,
     Listed.VISITS: Visit,
+    Listed.BOOKINGS: Booking,
+    Listed.MEETINGS: Meeting,
+    Listed.DOCUMENTS: Document,
 }
-_HIDDEN = {"content"}  # of a message: its subject and recipients are enough
+# of a message its subject and recipients are enough; who knows the token of a document may read it
+_HIDDEN = {"content", "public_token"}
 
 
 class Page(BaseModel):
@@ -56,7 +77,7 @@ async def list_of_record(
     after: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Page:
-    """The journal, comments, to-dos, notifications, messages or visits of a record."""
+    """What belongs to a record, of one sort, in the order in which it was written."""
     table = _TABLES[listed]
     every = SQLModel.metadata.tables[str(table.__tablename__)].c
     columns = {column.name: column for column in every if column.name not in _HIDDEN}

@@ -8,6 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import Field, JsonValue
 
+from activities.happened import edited as events_of
+from activities.triggers import fire
 from api.answers import RecordDetail, RecordOut
 from api.follow import facts_changed
 from api.input import Name, PathId, Sendable, Version
@@ -87,6 +89,7 @@ async def edit_record(record_id: PathId, body: EditIn, service: Served, write: W
         check_version(locked, body.version)
         edited = await edit(locked, body.changes(), by, links=body.links())
         bell = await facts_changed(locked, edited.changed, by.at)
-        return Answer(body=RecordOut.of(locked.record), bells=(bell,))
+        moved = await fire(service.runner(locked, by.at), events_of(edited.changed))
+        return Answer(body=RecordOut.of(locked.record), bells=(bell, moved))
 
     return await write(work, body.by)

@@ -60,6 +60,7 @@ class RulesOut(BaseModel):
     owner: str
     published_at: datetime | None
     stages: dict[str, JsonValue]
+    triggers: list[JsonValue]
 
 
 @router.put("/pipelines/{pipeline}/rules", status_code=201, response_model=NumberOut)
@@ -70,7 +71,8 @@ async def publish_rules(pipeline: PipelineId, body: RulesIn, write: Write) -> Re
     """
 
     async def work(tx: Transaction, by: By) -> Answer:
-        number = await publish(tx, pipeline, RuleSet(stages=body.stages), body.owner, by.at)
+        rules = RuleSet(stages=body.stages, triggers=body.triggers)
+        number = await publish(tx, pipeline, rules, body.owner, by.at)
         return Answer(201, NumberOut(number=number))
 
     return await write(work)
@@ -99,9 +101,10 @@ async def read_rules(
         what = f"version {number} of the rules of {pipeline!r}" if known else f"pipeline {pipeline!r}"
         raise Refused("unknown_pipeline", f"there is no {what}", 404)
     if row is None:
-        return RulesOut(pipeline=pipeline, number=0, owner="", published_at=None, stages={})
+        return RulesOut(pipeline=pipeline, number=0, owner="", published_at=None, stages={}, triggers=[])
     said = {"pipeline": pipeline, "owner": row.owner_id}
-    return RulesOut(**said, number=row.number, published_at=row.published_at, stages=row.stages)
+    made = {"number": row.number, "published_at": row.published_at}
+    return RulesOut(**said, **made, stages=row.stages, triggers=row.triggers)
 
 
 _KNOWN = text("select exists (select 1 from pipeline where id = :pipeline)")

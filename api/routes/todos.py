@@ -10,6 +10,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy import BigInteger, DateTime, bindparam, exists, select, text
 from sqlmodel import col
 
+from activities.happened import Happened
+from activities.triggers import fire
 from api.input import Instant, Name, PathId, Sendable
 from api.service import Served
 from api.taking import take
@@ -95,14 +97,16 @@ async def complete_todo(
         found = (await tx.execute(_RECORD_OF, {"id": todo_id})).one_or_none()
         if found is None:
             raise Refused("gone", f"there is no to-do {todo_id}", 404)
-        record = (await take(tx, service, found.record_id)).record
+        locked = await take(tx, service, found.record_id)
+        record, moved = locked.record, None
         done = {"id": todo_id, "at": by.at, "who": by.who}
         if (await tx.execute(_COMPLETE, done)).one_or_none():
             detail = {"todo": todo_id}
             said = line(record.id, record.visit_no, "todo_completed", by.at, actor=by.who, detail=detail)
             await write_rows(tx, [said])
+            moved = await fire(service.runner(locked, by.at), [Happened("todo_completed")])
         row = (await tx.execute(_TODO, {"id": todo_id})).mappings().one()
-        return Answer(body=TodoOut.model_validate(dict(row)))
+        return Answer(body=TodoOut.model_validate(dict(row)), bells=(moved,))
 
     return await write(work, body.by if body else None)
 

@@ -32,7 +32,15 @@ def staff(at: datetime) -> list[Rows]:
                 {"id": "mornings", "title": "Mornings only", "definition": mornings},
             ],
         ),
-        Rows("setting", [{"key": "zone", "value": ZONE}, {"key": "calendar", "value": "office"}]),
+        Rows(
+            "setting",
+            [
+                {"key": "zone", "value": ZONE},
+                {"key": "calendar", "value": "office"},
+                {"key": "contact_fields", "value": _CONTACT_FIELDS},
+                {"key": "company_fields", "value": _COMPANY_FIELDS},
+            ],
+        ),
         Rows(
             "department",
             [
@@ -46,14 +54,14 @@ def staff(at: datetime) -> list[Rows]:
         Rows(
             "employee",
             [
-                _employee("greta", "Greta Lindner", "management"),
-                _employee("hannes", "Hannes Vogt", "sales"),
-                _employee("paula", "Paula Reiter", "sales", calendar="mornings"),
-                _employee("jonas", "Jonas Falk", "sales"),
-                _employee("mirko", "Mirko Babić", "workshop"),
-                _employee("tomas", "Tomáš Dvořák", "workshop"),
-                _employee("lena", "Lena Sommer", "planning"),
-                _employee("rosa", "Rosa Conti", "office", calendar="mornings"),
+                _employee("greta", "Greta Lindner", 1, "management"),
+                _employee("hannes", "Hannes Vogt", 2, "sales"),
+                _employee("paula", "Paula Reiter", 3, "sales", calendar="mornings"),
+                _employee("jonas", "Jonas Falk", 4, "sales"),
+                _employee("mirko", "Mirko Babić", 5, "workshop"),
+                _employee("tomas", "Tomáš Dvořák", 6, "workshop"),
+                _employee("lena", "Lena Sommer", 7, "planning"),
+                _employee("rosa", "Rosa Conti", 8, "office", calendar="mornings"),
             ],
         ),
         Rows(
@@ -105,7 +113,12 @@ _STAGES: Final = {
         ("failed", "Failed", "failure"),
     ],
 }
-_LEAD_FIELDS: Final[list[dict[str, object]]] = [{"name": "call_back_at", "type": "datetime"}]
+_CONTACT_FIELDS: Final = [{"name": "customer_since", "type": "date"}]
+_COMPANY_FIELDS: Final = [{"name": "standing", "type": "choice", "choices": ["prospect", "customer"]}]
+_LEAD_FIELDS: Final[list[dict[str, object]]] = [
+    {"name": "call_back_at", "type": "datetime"},
+    {"name": "measure_on", "type": "date"},
+]
 _DEAL_FIELDS: Final[list[dict[str, object]]] = [
     {"name": "wood", "type": "choice", "choices": ["oak", "ash", "beech", "larch"]},
     {"name": "measure_on", "type": "date"},
@@ -118,6 +131,9 @@ _DEAL_FIELDS: Final[list[dict[str, object]]] = [
     {"name": "handover_at", "type": "datetime"},
     {"name": "production_at", "type": "datetime"},
     {"name": "ready_at", "type": "datetime"},
+    {"name": "measuring", "type": "booking"},
+    {"name": "fitting", "type": "booking", "choices": ["employee:tomas", "employee:mirko", "resource:van"]},
+    {"name": "railing_later", "type": "boolean"},
     {"name": "offer_number", "type": "text"},
     {"name": "workshop_note", "type": "text"},
 ]
@@ -138,9 +154,15 @@ def _department(name: str, title: str, head: str, parent: str | None) -> dict[st
     return {"id": name, "title": title, "head_id": head, "parent_id": parent}
 
 
-def _employee(name: str, full: str, department: str, calendar: str | None = None) -> dict[str, object]:
-    address = f"{name}@lindner-stairs.example.com"
-    return {"id": name, "name": full, "email": address, "department_id": department, "calendar_id": calendar}
+def _employee(
+    name: str, full: str, number: int, department: str, calendar: str | None = None
+) -> dict[str, object]:
+    """The number is the last part of both telephones: numbers for films, which nobody has."""
+    return {
+        "id": name, "name": full, "email": f"{name}@lindner-stairs.example.com",
+        "phone": f"+498999998{number:03}", "mobile": f"+4917139200{number + 50}",
+        "department_id": department, "calendar_id": calendar,
+    }  # fmt: skip
 
 
 def _absence(name: str, start: datetime, days: int, reason: str) -> dict[str, object]:

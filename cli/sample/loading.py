@@ -8,23 +8,30 @@ from typing import Final
 
 from sqlalchemy import text
 
+from activities.providers.blobs import Blobs
 from activities.publish import publish
-from cli.sample import company, records
+from activities.sales import line_rows
+from cli.sample import company, equipment, records
 from db.creation import create
 from db.engine import Database, Transaction
 from db.outbox import notify
 from db.records import By
 from db.rows import Ids, Rows, write
-from domain.rule import Rule, RuleSet, Written
+from domain.addresses import phone
+from domain.rule import RuleSet
 
 PIPELINES: Final = ("leads", "sales", "delivery")
 
 
-class RulesFile(Written):
+class RulesFile(RuleSet):
     """Rules as the API takes them."""
 
     owner: str
-    stages: dict[str, list[Rule]]
+
+    @property
+    def rules(self) -> RuleSet:
+        """What is published."""
+        return RuleSet(stages=self.stages, triggers=self.triggers)
 
 
 def rules_of(pipeline: str) -> RulesFile:
@@ -33,11 +40,12 @@ def rules_of(pipeline: str) -> RulesFile:
     return RulesFile.model_validate_json(file.read_bytes())
 
 
-async def load(database_url: str, at: datetime) -> bool:
+async def load(database_url: str, at: datetime, blobs: Blobs) -> bool:
     """Write the sample in one transaction; False if there was a pipeline already, and nothing was written.
 
-    `at` is the present: the near dates of the sample count from it. Of two loads at once one waits for the
-    other. The bells are left to the relay of a worker, which is woken.
+    `at` is the present: the near dates of the sample count from it. `blobs` is where the installation keeps
+    its documents; the template goes there. Of two loads at once one waits for the other. The bells are left
+    to the relay of a worker, which is woken. Raises `StoreAway`; then nothing was written.
     """
     database = Database(database_url, pool_size=1)
     try:
@@ -45,23 +53,25 @@ async def load(database_url: str, at: datetime) -> bool:
             await tx.execute(_TAKE_TURNS)
             if (await tx.execute(_ANY_PIPELINE)).scalar_one():
                 return False
-            await _write(tx, at)
+            await _write(tx, at, await blobs.put(equipment.template()))
             return True
     finally:
         await database.close()
 
 
-async def _write(tx: Transaction, at: datetime) -> None:
+async def _write(tx: Transaction, at: datetime, offer: str) -> None:
     ids = Ids()
-    await write(tx, [*company.staff(at), *company.pipelines()])
+    await write(tx, [*company.staff(at), *company.pipelines(), *equipment.equipment(at, offer)])
     companies = {key: await ids.take(tx, "company") for key in records.FIRMS}
     contacts = {key: await ids.take(tx, "contact") for key in records.PEOPLE}
     await write(tx, _clients(companies, contacts))
     for pipeline in PIPELINES:
         rules = rules_of(pipeline)
-        await publish(tx, pipeline, RuleSet(stages=rules.stages), rules.owner, at)
-    for new in records.planned(at, contacts, companies):
-        await create(tx, ids, new, By(company.OWNER, at))
+        await publish(tx, pipeline, rules.rules, rules.owner, at)
+    for new, products in records.planned(at, contacts, companies):
+        created = await create(tx, ids, new, By(company.OWNER, at))
+        if products:
+            await write(tx, [line_rows(created.record.id, products)])
     await tx.execute(text(notify()))
 
 
@@ -73,7 +83,7 @@ def _clients(companies: dict[str, int], contacts: dict[str, int]) -> list[Rows]:
     people: list[dict[str, object]] = [
         {
             "id": contacts[key], "first_name": person.first_name, "last_name": person.last_name,
-            "emails": [person.email] if person.email else [], "phones": [person.phone],
+            "emails": [person.email] if person.email else [], "phones": [phone(person.phone, "DE")],
             "company_id": companies[person.firm] if person.firm else None,
         }
         for key, person in records.PEOPLE.items()

@@ -6,7 +6,7 @@ to chance: two loads differ by their instants alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, Literal, NamedTuple
@@ -16,6 +16,7 @@ from pydantic import JsonValue
 
 from cli.sample.company import ZONE
 from db.creation import NewRecord
+from domain.amounts import Line
 
 
 class Firm(NamedTuple):
@@ -26,7 +27,10 @@ class Firm(NamedTuple):
 
 
 class Person(NamedTuple):
-    """A client that is a person, perhaps of a firm; who gave no e-mail address can only be called."""
+    """A client that is a person, perhaps of a firm; who gave no e-mail address can only be called.
+
+    The telephone numbers are set apart for films: nobody has them.
+    """
 
     first_name: str
     last_name: str
@@ -62,17 +66,21 @@ Value = JsonValue | Seconds | Day | Hour
 
 
 class Planned(NamedTuple):
-    """A record of the sample; `client` and `firm` are keys of `PEOPLE` and `FIRMS`."""
+    """A record of the sample; `client` and `firm` are keys of `PEOPLE` and `FIRMS`.
+
+    `products` come to the `amount`; a record without any is sold as a whole.
+    """
 
     pipeline: Literal["leads", "sales", "delivery"]
     stage: str
     title: str
-    responsible: str
+    responsible: str | None
     client: str | None = None
     firm: str | None = None
     amount: int | None = None
     source: str = "website"
     fields: Mapping[str, Value] = {}
+    products: Sequence[Line] = ()
 
 
 FIRMS: Final = {
@@ -81,15 +89,15 @@ FIRMS: Final = {
     "huber": Firm("Huber & Partner, lawyers", "Altstadt 88, Landshut"),
 }
 PEOPLE: Final = {
-    "brandt": Person("Clara", "Brandt", "+49 871 555 0101"),
-    "weber": Person("Anton", "Weber", "+49 871 555 0102"),
-    "adler": Person("Sophie", "Adler", "+49 871 555 0103", firm="adler"),
-    "father": Person("Georg", "Maier", "+49 871 555 0104", firm="parish"),
-    "huber": Person("Miriam", "Huber", "+49 871 555 0105", firm="huber"),
-    "hofmann": Person("Erika", "Hofmann", "+49 871 555 0106"),
-    "seidl": Person("Josef", "Seidl", "+49 871 555 0107", mails=False),
-    "yilmaz": Person("Deniz", "Yilmaz", "+49 871 555 0108"),
-    "kraus": Person("Nina", "Kraus", "+49 871 555 0109"),
+    "brandt": Person("Clara", "Brandt", "+49 171 39200 01"),
+    "weber": Person("Anton", "Weber", "+49 171 39200 02"),
+    "adler": Person("Sophie", "Adler", "+49 171 39200 03", firm="adler"),
+    "father": Person("Georg", "Maier", "+49 171 39200 04", firm="parish"),
+    "huber": Person("Miriam", "Huber", "+49 171 39200 05", firm="huber"),
+    "hofmann": Person("Erika", "Hofmann", "+49 171 39200 06"),
+    "seidl": Person("Josef", "Seidl", "+49 171 39200 07", mails=False),
+    "yilmaz": Person("Deniz", "Yilmaz", "+49 171 39200 08"),
+    "kraus": Person("Nina", "Kraus", "+49 171 39200 09"),
 }
 RECORDS: Final = [
     # goes all the way in its first minutes, then waits for the client
@@ -99,10 +107,15 @@ RECORDS: Final = [
             "wood": "oak", "call_back_at": Seconds(8), "offer_at": Seconds(16), "answer_by": Seconds(28),
             "signed": True, "handover_at": Seconds(42), "production_at": Seconds(55), "ready_at": Seconds(80),
         },
+        products=[
+            Line(sku="ST-OAK", name="Stairs, oak, 16 treads", unit_price=Decimal(10_400)),
+            Line(sku="RAIL", name="Railing, metre", quantity=Decimal(8), unit_price=Decimal(250)),
+            Line(sku="FIT", name="Fitting, half a day", unit_price=Decimal(400)),
+        ],
     ),
     Planned(
         "sales", "new", "Loft ladder, folding", "jonas", "seidl", amount=940, source="phone",
-        fields={"wood": "beech", "call_back_at": Seconds(15), "offer_at": Hour(1, 9), "measure_on": Day(1)},
+        fields={"wood": "beech", "call_back_at": Seconds(15), "offer_at": Hour(2, 9), "measure_on": Day(1)},
     ),
     # the offer is overdue within the minute
     Planned(
@@ -113,20 +126,21 @@ RECORDS: Final = [
     Planned(
         "sales", "offer", "Railing for the organ loft", "hannes", "father", "parish", 5_200,
         source="recommendation",
-        fields={"wood": "oak", "offer_number": "OFFER-0017", "answer_by": Seconds(35)},
+        fields={"wood": "oak", "answer_by": Seconds(35)},
     ),
     Planned(
-        "sales", "offer", "Spiral stairs, Weber", "jonas", "weber", amount=8_400,
-        fields={"wood": "larch", "offer_number": "OFFER-0018"},
+        "sales", "offer", "Spiral stairs, Weber", "jonas", "weber", amount=8_400, fields={"wood": "larch"},
     ),
     Planned(
         "sales", "negotiation", "Stairs and panelling for the office", "hannes", "huber", "huber", 18_900,
         source="recommendation", fields={"wood": "oak", "decision_by": Seconds(45), "signed": False},
     ),
-    # won: goes to the workshop
+    # won: goes to the workshop, its railing as an order of its own
     Planned(
         "sales", "won", "Cellar stairs, Hofmann", "paula", "hofmann", amount=3_600,
-        fields={"wood": "beech", "handover_at": Seconds(22), "production_at": Hour(9, 8)},
+        fields={
+            "wood": "beech", "handover_at": Seconds(22), "production_at": Hour(9, 8), "railing_later": True,
+        },
     ),
     Planned(
         "sales", "lost", "Outdoor stairs, Kraus", "jonas", "kraus", amount=4_100, fields={"wood": "larch"},
@@ -145,17 +159,47 @@ RECORDS: Final = [
     ),
     # qualifies as soon as somebody enters what it may cost
     Planned("leads", "new", "Do you repair creaking stairs?", "jonas", "seidl", source="phone"),
-    Planned("leads", "new", "Win big at our CASINO tonight!!!", "paula"),
+    Planned(
+        "leads", "new", "Win big at our CASINO tonight!!!", "paula",
+        fields={"email": ["winner@casino.example.com"]},
+    ),
     Planned("leads", "qualified", "New treads for the parish hall", "hannes", "father", "parish", 3_900),
+    # two that nobody has taken yet: who called is known at once, who wrote becomes a deal with its contact
+    Planned(
+        "leads", "new", "Handrail for the cellar", None, source="phone",
+        fields={"first_name": "Ute", "last_name": "Berger", "phone": ["+49 171 39200 31"]},
+    ),
+    Planned(
+        "leads", "new", "Open stairs for a loft", None, amount=11_200,
+        fields={
+            "first_name": "Emil", "last_name": "Sandner", "email": ["emil.sandner@example.com"],
+            "phone": ["+49 171 39200 32"], "call_back_at": Seconds(25), "measure_on": Day(3),
+        },
+    ),
+    Planned(
+        "sales", "won", "Library ladder, Huber & Partner", "hannes", "huber", "huber", 2_750,
+        source="recommendation", fields={"wood": "oak", "handover_at": Hour(2, 8)},
+    ),
+    # paid and fitted: what is left is the invoice
+    Planned(
+        "delivery", "done", "Attic stairs, Kraus", "mirko", "kraus", amount=5_300, fields={"wood": "ash"},
+        products=[
+            Line(sku="ST-ASH", name="Stairs, ash, 12 treads", unit_price=Decimal(4_900)),
+            Line(sku="FIT", name="Fitting, half a day", unit_price=Decimal(400)),
+        ],
+    ),
 ]  # fmt: skip
 
 
 def planned(
     at: datetime, contacts: Mapping[str, int], companies: Mapping[str, int]
-) -> Iterator[NewRecord]:
-    """The records to be created, with instants counted from `at`; the ids of clients by their keys."""
+) -> Iterator[tuple[NewRecord, Sequence[Line]]]:
+    """The records to be created, each with what is sold on it.
+
+    Instants are counted from `at`; the ids of clients are given by their keys.
+    """
     for record in RECORDS:
-        yield NewRecord(
+        new = NewRecord(
             type="lead" if record.pipeline == "leads" else "deal",
             pipeline=record.pipeline,
             stage=record.stage,
@@ -167,6 +211,7 @@ def planned(
             company=companies[record.firm] if record.firm else None,
             fields={name: _fixed(value, at) for name, value in record.fields.items()},
         )
+        yield new, record.products
 
 
 def _fixed(value: Value, at: datetime) -> JsonValue:

@@ -1,36 +1,70 @@
 """All tables; importing this fills `SQLModel.metadata`."""
 
+from db.tables.bookings import Booking, BookingResource, Resource
+from db.tables.clients import ClientChange
+from db.tables.documents import Document, DocumentTemplate, NumberSeries, StampImage
 from db.tables.effects import Code, Comment, HistoryLine, Notification, Todo
+from db.tables.feed import FeedComment, FeedPost
+from db.tables.inbound import ExceptionEntry, InboundMail, Quarantined
+from db.tables.meetings import CalendarFeed, Invitation, Meeting
 from db.tables.messages import Message
 from db.tables.people import Absence, Calendar, Company, Contact, Department, Employee, Setting
 from db.tables.records import ClientActivity, Outbox, Record, Request, Visit
-from db.tables.rules import Pipeline, RuleSet, Stage, Suspension
-from db.tables.work import Hold, Journal, Ledger
+from db.tables.rules import Pipeline, Rotation, RuleSet, Stage, Suspension
+from db.tables.sales import ProductLine, SalesDocument
+from db.tables.sms import SmsReport
+from db.tables.tasks import Task, TaskItem, TaskLine
+from db.tables.work import Firing, HeardEvent, Hold, Journal, Ledger
 
 __all__ = [
     "Absence",
+    "Booking",
+    "BookingResource",
     "Calendar",
+    "CalendarFeed",
     "ClientActivity",
+    "ClientChange",
     "Code",
     "Comment",
     "Company",
     "Contact",
     "Department",
+    "Document",
+    "DocumentTemplate",
     "Employee",
+    "ExceptionEntry",
+    "FeedComment",
+    "FeedPost",
+    "Firing",
+    "HeardEvent",
     "HistoryLine",
     "Hold",
+    "InboundMail",
+    "Invitation",
     "Journal",
     "Ledger",
+    "Meeting",
     "Message",
     "Notification",
+    "NumberSeries",
     "Outbox",
     "Pipeline",
+    "ProductLine",
+    "Quarantined",
     "Record",
     "Request",
+    "Resource",
+    "Rotation",
     "RuleSet",
+    "SalesDocument",
     "Setting",
+    "SmsReport",
     "Stage",
+    "StampImage",
     "Suspension",
+    "Task",
+    "TaskItem",
+    "TaskLine",
     "Todo",
     "Visit",
 ]

@@ -19,11 +19,17 @@ class Message(SQLModel, table=True):
     `message_id` is fixed for all attempts. `employees` are the recipients that are addresses of employees,
     with their names; `accepted` has taken it; `refused` says who was refused and how, code 0 being a person
     without an address. It outlives the record: it has no foreign key.
+
+    An e-mail of an act is one message, of its SMS each is one. `provider` is the name of an SMS provider,
+    `provider_id` its own number of the message, `segments` how many SMS it is cut into; `delivery` is the
+    furthest the provider reported.
     """
 
     __table_args__ = (
         one_of("channel", "email", "sms"),
         one_of("state", "sending", "sent", "failed", "unknown"),
+        one_of("delivery", "", "queued", "sent", "failed", "delivered"),
+        Index("ix_message_provider_id", "provider_id", postgresql_where=text("provider_id <> ''")),
         Index("ix_message_key", "record_id", "visit_no", "rule", "n"),
         Index("ix_message_under_way", "created_at", postgresql_where=text("state in ('sending', 'unknown')")),
     )
@@ -47,3 +53,9 @@ class Message(SQLModel, table=True):
     error: str = Field(default="", sa_column_kwargs=BLANK)
     accepted: list[str] = Field(default_factory=list, sa_type=JSONB, sa_column_kwargs=LIST)
     refused: dict[str, JsonValue] = Field(default_factory=dict, sa_type=JSONB, sa_column_kwargs=OBJECT)
+    provider: str = Field(default="", sa_column_kwargs=BLANK)
+    provider_id: str = Field(default="", sa_column_kwargs=BLANK)
+    segments: int = Field(default=0, sa_column_kwargs=ZERO)
+    delivery: str = Field(default="", sa_column_kwargs=BLANK)
+    delivery_at: datetime | None = None
+    delivery_error: str = Field(default="", sa_column_kwargs=BLANK)

@@ -39,6 +39,7 @@ class Employee(SQLModel, table=True):
     name: str
     email: str = Field(default="", sa_column_kwargs=BLANK)
     phone: str = Field(default="", sa_column_kwargs=BLANK)
+    mobile: str = Field(default="", sa_column_kwargs=BLANK)
     department_id: str | None = Field(default=None, foreign_key="department.id", index=True)
     zone: str | None = None
     calendar_id: str | None = Field(default=None, foreign_key="calendar.id")
@@ -61,7 +62,7 @@ class Absence(SQLModel, table=True):
 
 
 class Company(SQLModel, table=True):
-    """A client that is an organisation."""
+    """A client that is an organisation; see `Contact`."""
 
     __table_args__ = (
         Index("ix_company_emails", "emails", postgresql_using="gin"),
@@ -73,12 +74,17 @@ class Company(SQLModel, table=True):
     emails: list[str] = Field(default_factory=list, sa_type=JSONB, sa_column_kwargs=LIST)
     phones: list[str] = Field(default_factory=list, sa_type=JSONB, sa_column_kwargs=LIST)
     address: str = Field(default="", sa_column_kwargs=BLANK)
+    address_kinds: dict[str, JsonValue] = Field(default_factory=dict, sa_type=JSONB, sa_column_kwargs=OBJECT)
     fields: dict[str, JsonValue] = Field(default_factory=dict, sa_type=JSONB, sa_column_kwargs=OBJECT)
     version: int = Field(default=1, sa_column_kwargs=ONE)
 
 
 class Contact(SQLModel, table=True):
-    """A client that is a person."""
+    """A client that is a person.
+
+    `emails` (lower case) and `phones` (E.164) are in the order of preference; `address_kinds` says of some of
+    them that they are for `work`, `home`, `mobile` or `other`.
+    """
 
     __table_args__ = (
         Index("ix_contact_emails", "emails", postgresql_using="gin"),
@@ -94,6 +100,8 @@ class Contact(SQLModel, table=True):
     company_id: int | None = Field(
         default=None, sa_type=BigInteger, foreign_key="company.id", ondelete="SET NULL", index=True
     )
+    responsible_id: str | None = Field(default=None, foreign_key="employee.id", index=True)
+    address_kinds: dict[str, JsonValue] = Field(default_factory=dict, sa_type=JSONB, sa_column_kwargs=OBJECT)
     fields: dict[str, JsonValue] = Field(default_factory=dict, sa_type=JSONB, sa_column_kwargs=OBJECT)
     version: int = Field(default=1, sa_column_kwargs=ONE)
 

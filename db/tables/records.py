@@ -19,7 +19,8 @@ class Record(SQLModel, table=True):
 
     `version` is what an optimistic check compares. `suspended` says why the loop guard stopped the
     record; automatic moves are counted from `loop_since`. `journey_visit` is the highest visit its
-    journey has opened: a record whose journey is behind is rung again.
+    journey has opened: a record whose journey is behind is rung again. Of a `repeat` lead the client is
+    known.
     """
 
     __table_args__ = (
@@ -54,12 +55,14 @@ class Record(SQLModel, table=True):
         default=None, sa_type=BigInteger, foreign_key="record.id", ondelete="SET NULL", index=True
     )
     late: bool = Field(default=False, sa_column_kwargs=NO)
+    repeat: bool = Field(default=False, sa_column_kwargs=NO)
     suspended: str | None = None
     loop_since: datetime | None = None
     created_at: datetime
     entered_at: datetime
     deleted_at: datetime | None = None
     journey_visit: int = Field(default=0, sa_column_kwargs=ZERO)
+    converted_at: datetime | None = None  # of a lead: what was ticked was made of it
 
 
 class Visit(SQLModel, table=True):
@@ -120,7 +123,7 @@ class Outbox(SQLModel, table=True):
     """What a journey has still to hear. The id is the request id of its delivery."""
 
     __table_args__ = (
-        one_of("kind", "entered", "client_activity", "facts_changed"),
+        one_of("kind", "entered", "client_activity", "facts_changed", "hold_ended"),
         Index("ix_outbox_waiting", "created_at", postgresql_where=text("delivered_at is null")),
         Index("ix_outbox_delivered_at", "delivered_at"),
     )

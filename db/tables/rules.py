@@ -51,7 +51,7 @@ class Stage(SQLModel, table=True):
 class RuleSet(SQLModel, table=True):
     """One published version, for ever as it is; the highest number is the current one.
 
-    `stages` holds the rules of each stage, in order.
+    `stages` holds the rules of each stage, in order, `triggers` what moves records from outside of them.
     """
 
     __tablename__ = "rule_set"
@@ -62,6 +62,7 @@ class RuleSet(SQLModel, table=True):
     owner_id: str = Field(foreign_key="employee.id")
     published_at: datetime
     stages: dict[str, JsonValue] = Field(default_factory=dict, sa_type=JSONB, sa_column_kwargs=OBJECT)
+    triggers: list[JsonValue] = Field(default_factory=list, sa_type=JSONB, sa_column_kwargs=LIST)
 
 
 class Suspension(SQLModel, table=True):
@@ -75,3 +76,11 @@ class Suspension(SQLModel, table=True):
     since: datetime
     by_whom: str
     why: str = Field(default="", sa_column_kwargs=BLANK)
+
+
+class Rotation(SQLModel, table=True):
+    """Whom a rule that gives employees their turns has chosen last; empty: nobody yet."""
+
+    pipeline_id: str = Field(primary_key=True, foreign_key="pipeline.id")
+    rule: str = Field(primary_key=True)
+    employee_id: str = Field(default="", sa_column_kwargs=BLANK)

@@ -15,6 +15,8 @@ from db.tables.columns import BLANK, LIST, NO, OBJECT, ONE, ZERO, identity, one_
 class Ledger(SQLModel, table=True):
     """The key of an act and what it ended as; an empty outcome is a key claimed and not ended.
 
+    `changed` are the fields it wrote, by full reference, `triggers` those that this may fire, by id.
+
     It outlives the record: it has no foreign key.
     """
 
@@ -34,6 +36,8 @@ class Ledger(SQLModel, table=True):
     at: datetime
     moved_to: int = Field(default=0, sa_column_kwargs=ZERO)
     results: dict[str, JsonValue] = Field(default_factory=dict, sa_type=JSONB, sa_column_kwargs=OBJECT)
+    changed: list[str] = Field(default_factory=list, sa_type=JSONB, sa_column_kwargs=LIST)
+    triggers: list[str] = Field(default_factory=list, sa_type=JSONB, sa_column_kwargs=LIST)
     error: str = Field(default="", sa_column_kwargs=BLANK)
 
 
@@ -55,7 +59,7 @@ class Journal(SQLModel, table=True):
 
 
 class Hold(SQLModel, table=True):
-    """A wait or a control. An empty outcome is an open one; the first cause to fill it wins.
+    """A wait, a control, or a task a chain waits for. An empty outcome is an open one; the first cause wins.
 
     `turn` is when it was due to open, `due_at` its next act by the clock, `next_act` the number of its next
     notice, `told` whom a control told that it is late, `late_since` the deadline it missed. `pinned`:
@@ -63,7 +67,7 @@ class Hold(SQLModel, table=True):
     """
 
     __table_args__ = (
-        one_of("kind", "wait", "control"),
+        one_of("kind", "wait", "control", "task"),
         CheckConstraint("(outcome = '') = (ended_at is null)", name="ended"),
         Index("ix_hold_open", "record_id", postgresql_where=text("outcome = ''")),
         Index("ix_hold_due", "due_at", postgresql_where=text("outcome = ''")),
@@ -87,3 +91,22 @@ class Hold(SQLModel, table=True):
     ended_by: str = Field(default="", sa_column_kwargs=BLANK)
     note: str = Field(default="", sa_column_kwargs=BLANK)
     pinned: bool = Field(default=False, sa_column_kwargs=NO)
+
+
+class HeardEvent(SQLModel, table=True):
+    """What a trigger heard of a record, once: a date reached, idle since `at`, its client edited `at`."""
+
+    __tablename__ = "heard_event"
+
+    record_id: int = Field(sa_type=BigInteger, primary_key=True, foreign_key="record.id", ondelete="CASCADE")
+    trigger: str = Field(primary_key=True)
+    at: datetime = Field(primary_key=True)
+
+
+class Firing(SQLModel, table=True):
+    """A trigger moved a record; `visit_no` is the visit it left."""
+
+    record_id: int = Field(sa_type=BigInteger, primary_key=True, foreign_key="record.id", ondelete="CASCADE")
+    visit_no: int = Field(primary_key=True)
+    trigger: str = Field(primary_key=True)
+    at: datetime

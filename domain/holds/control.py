@@ -24,7 +24,14 @@ class Level(Written):
 
 
 class Control(Written):
-    """Parameters of a control. Without `until` it ends when the stage is left."""
+    """Watches that the team is not late, and never holds up its chain.
+
+    At the `deadline`, a schedule that follows its facts, the record is flagged late and the `recipients` (the
+    supervisor) get the `message`, in working time if the deadline counts working time. It ends in time, or
+    late, when the condition `until` holds; without one, when the stage is left. `escalate` lists whom else
+    to tell, how long `after` the deadline; its last level may `repeat` `every` so often, `at_most` so many
+    times. Whoever was told that it is late is told how it ended.
+    """
 
     deadline: Schedule
     until: Condition | None = None

@@ -18,7 +18,14 @@ Follow = Literal["nothing", "notify", "todo"] | MoveTo
 
 
 class Wait(Written):
-    """Parameters of a wait. `ends_on` lists types of client activity; an empty list means every type."""
+    """Waits until the client does something, its time is out, or a person ends it.
+
+    `until` is the schedule of its end: minutes, hours, days, or a date field, which it follows. Meanwhile the
+    record shows the `instruction`. `ends_on` lists the types of client activity that end it; an empty list
+    means every type. In the `mode` `block` (the default) what stands below waits too, with `marker` the chain
+    goes on. `on_client` and `on_timeout` say what its end brings: `nothing`, `notify` (the responsible),
+    `todo`, or a move, written `{"move_to": "<stage>"}`.
+    """
 
     until: Schedule
     instruction: str = ""

@@ -21,7 +21,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities import client
 from activities.catalogue import nature
-from activities.runner import House
+from activities.house import House
 from api.follow import facts_changed
 from db import records
 from db.creation import NewRecord, create
@@ -57,6 +57,7 @@ SIGNAL_OF: dict[type[BaseModel], str] = {
     Entered: "entered", ClientActivity: "client_activity", FactsChanged: "facts_changed", Move: "move",
 }  # fmt: skip
 Rules = Mapping[str, Sequence[dict[str, Any]]]
+Triggers = Sequence[Mapping[str, Any]]
 Write = Callable[[Locked, By], Awaitable[Bell | None]]
 
 
@@ -77,12 +78,12 @@ class Product:
         self.gates, self.queue, self.pause = gates, queue, pause
         self.book, self.ids = Rulebook(nature), Ids()
 
-    async def pipeline(self, stages: Rules, **more: Any) -> str:
+    async def pipeline(self, stages: Rules, *, triggers: Triggers = (), **more: Any) -> str:
         """A pipeline of sales with these rules."""
         name = f"p{uuid4().hex[:12]}"
         async with self.database.transaction() as tx:
             await builders.pipeline(tx, name, builders.SALES, **more)
-            await builders.rule_set(tx, stages, pipeline=name, at=utc_now())
+            await builders.rule_set(tx, stages, pipeline=name, at=utc_now(), triggers=triggers)
         return name
 
     async def made(self, pipeline: str, **record: Any) -> tuple[int, Bell]:
@@ -92,12 +93,14 @@ class Product:
             made = await create(tx, self.ids, new, By("eve", utc_now()))
         return made.record.id, made.bell
 
-    async def deal(self, stages: Rules, *, most_events: int = 0, **record: Any) -> Deal:
+    async def deal(
+        self, stages: Rules, *, most_events: int = 0, triggers: Triggers = (), **record: Any
+    ) -> Deal:
         """A deal in a pipeline with these rules, whose journey has done what is due at once.
 
         `most_events`: so soon its journey continues as new.
         """
-        record_id, bell = await self.made(await self.pipeline(stages), **record)
+        record_id, bell = await self.made(await self.pipeline(stages, triggers=triggers), **record)
         deal = Deal(self, record_id)
         if most_events:
             await deal.start(face=bell.face, wanted=1, most_events=most_events)

@@ -15,7 +15,8 @@ from sqlmodel import SQLModel
 
 from activities.act import Act
 from activities.catalogue import effects, nature
-from activities.effect import Done, RecordType, Setting
+from activities.effect import DocumentTemplate, Done, RecordType, Setting
+from activities.providers.documents import Documents
 from db.engine import Database
 from db.locked import Locked, registry
 from db.rows import Ids, write
@@ -36,6 +37,7 @@ class Desk:
 
     def __init__(self, database: Database) -> None:
         self.database, self.ids, self.book = database, Ids(), Rulebook(nature)
+        self.documents: Documents | None = None
 
     @asynccontextmanager
     async def locked(self, record: int) -> AsyncIterator[Locked]:
@@ -64,7 +66,7 @@ class Desk:
     ) -> Done:  # fmt: skip
         """The same in a transaction under way."""
         made = Rule(id=rule, kind=kind, params=params, acting=acting)
-        act = Act(locked, locked.record.visit_no, made, n, now, self.ids)
+        act = Act(locked, locked.record.visit_no, made, n, now, self.ids, documents=self.documents)
         done = await effects()[kind].model_validate(params).apply(act)
         await write(locked.tx, done.rows)
         return done
@@ -113,6 +115,12 @@ def setting(pipeline: str = "sales") -> Setting:
         stages={name: found for name, (of, found) in _PIPELINES.items() if of == record_type},
         employees=frozenset({"ada", "ben", "eve", "hugo"}),
         departments=frozenset({"board", "sales"}),
+        resources=frozenset({"van", "crane"}),
+        templates={"offer": DocumentTemplate("typst", ("client",)), "letter": DocumentTemplate("docx")},
+        series=frozenset({"offers"}),
+        stamps=frozenset({"seal"}),
+        pipelines={"deal": {"sales": builders.SALES, "service": builders.SERVICE},
+                   "lead": {"leads": builders.STATUSES}},
     )
 
 

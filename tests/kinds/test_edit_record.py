@@ -78,6 +78,7 @@ async def test_a_new_responsible_counts_from_the_next_step_on(desk: Desk) -> Non
     done = await desk.does(deal, "edit_record", set=sets(responsible="ben"))
     assert done.changed == (
         "record.responsible", "responsible", "responsible.name", "responsible.email", "responsible.phone",
+        "responsible.mobile",
     )  # fmt: skip
     assert (await desk.record(deal))["responsible_id"] == "ben"
 

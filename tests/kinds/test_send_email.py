@@ -6,22 +6,35 @@ import email.policy
 from datetime import timedelta
 from email.message import EmailMessage
 from email.parser import BytesParser
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from pydantic import SecretStr
+from sqlalchemy import insert, update
 from sqlmodel import col
 
 from activities.act import Act, MailIdentity
 from activities.effect import Composed
+from activities.house import House
+from activities.providers.blobs import StoreAway
+from activities.providers.blobs_disk import DiskBlobs
+from activities.providers.documents import Documents
 from activities.providers.mime import mailbox
+from activities.providers.render_process import RenderProcess
+from activities.providers.smtp import SmtpMail
+from activities.reply_address import reply_address
 from activities.rules.send_email import SendEmail
-from db.tables import Employee, Record
+from activities.sending import Sender
+from db.tables import Document, Employee, Record
 from domain.errors import Refused
+from domain.events import Outcome
+from domain.journey import RuleRun
 from domain.rule import Rule
 from tests import builders
 from tests.builders import NOON
 from tests.kinds.conftest import Desk, refused_on_save
+from tests.smtp_sink import SmtpSink
 
 ID = "<7.1.offer.0@company.example>"
 INJECTIONS = [
@@ -41,12 +54,14 @@ HEADERS = ["Message-ID", "Date", "From", "To", "Subject", "Auto-Submitted"]
 BODY_HEADERS = ["Content-Type", "Content-Transfer-Encoding", "MIME-Version"]
 
 
-async def compose(desk: Desk, record: int, **params: Any) -> Composed:
+async def compose(desk: Desk, record: int, *, secret: str = "", **params: Any) -> Composed:
     given = {"subject": "Your offer", "text": "Here it is."} | params
     async with desk.locked(record) as locked:
-        identity = MailIdentity("company.example", "crm@company.example")
+        identity = MailIdentity("company.example", "crm@company.example", reply_secret=SecretStr(secret))
         rule = Rule(id="offer", kind="send_email", params=given)
-        act = Act(locked, locked.record.visit_no, rule, 0, NOON, desk.ids, identity)
+        act = Act(
+            locked, locked.record.visit_no, rule, 0, NOON, desk.ids, identity, documents=desk.documents
+        )
         return await SendEmail.model_validate(given).compose(act)
 
 
@@ -250,12 +265,153 @@ async def test_international_addresses_are_shown_in_ascii(desk: Desk) -> None:
     assert (await refused(desk, await desk.deal(), sender="jürgen@client.example")).reason == "no_address"
 
 
+# -- threads -----------------------------------------------------------------------------------------
+async def test_where_mail_is_taken_in_answers_go_to_the_records_own_address(desk: Desk) -> None:
+    deal = await desk.deal()
+    message = parsed(await compose(desk, deal, secret="a secret"))
+    assert message["Reply-To"] == reply_address(SecretStr("a secret"), deal, "company.example")
+    own = parsed(await compose(desk, deal, secret="a secret", reply_to="responsible"))
+    assert own["Reply-To"] == "Ada <ada@company.example>"
+    assert parsed(await compose(desk, deal))["Reply-To"] is None
+
+
+async def test_it_answers_the_last_mail_that_a_recipient_wrote_to_the_record(desk: Desk) -> None:
+    deal, other = await desk.deal(), await desk.deal()
+    written = ((deal, 1, "clara"), (deal, 2, "clara"), (deal, 3, "boss"), (other, 4, "clara"))
+    for record, number, sender in written:
+        await desk.run(
+            "insert into inbound_mail"
+            " (message_id, record_id, sender, at, in_reply_to, matched, outcome) values"
+            f" ('<{number}@c.example>', {record}, '{sender}@client.example', '2026-03-01T0{number}:00Z',"
+            f" '<0{number}@company.example>', 'thread', 'activity')"
+        )
+    message = parsed(await compose(desk, deal, to=["Clara@Client.Example"]))
+    assert message["In-Reply-To"] == "<2@c.example>"
+    assert message["References"] == "<02@company.example> <2@c.example>"
+    assert parsed(await compose(desk, deal, to=["new@client.example"]))["In-Reply-To"] is None
+
+
+# -- attachments -------------------------------------------------------------------------------------
+async def filed(desk: Desk, tmp_path: Path, record: int, content: bytes, file: str = "offer.pdf") -> int:
+    """A document of the record, as a rule would have made it."""
+    blobs = DiskBlobs(tmp_path)
+    desk.documents = Documents(RenderProcess(), blobs)
+    digest = await blobs.put(content)
+    async with desk.database.transaction() as tx:
+        made = insert(Document).values(
+            record_id=record, visit_no=1, template_id="offer", template_version=1, title="Offer",
+            format="pdf", media_type="application/pdf", file=file, blob=digest, size=len(content), at=NOON,
+        )  # fmt: skip
+        return int((await tx.execute(made.returning(col(Document.id)))).scalar_one())
+
+
+async def test_documents_of_the_visit_and_of_fields_go_along(desk: Desk, tmp_path: Path) -> None:
+    deal = await desk.deal()
+    offer, terms = [await filed(desk, tmp_path, deal, b"%PDF-" + one) for one in (b"offer", b"terms")]
+    await desk.run(
+        f"update record set fields = fields || '{{\"coupon\": \"{terms}\"}}' where id = {deal}",
+        "insert into ledger (record_id, visit_no, rule, outcome, at, results)"
+        f" values ({deal}, 1, 'paper', 'done', now(), '{{\"id\": {offer}}}')",
+    )
+    composed = await compose(desk, deal, attachments=["document:paper", "record.coupon"], html="<p>Hi</p>")
+    files = list(parsed(composed).iter_attachments())
+    assert [file.get_content() for file in files] == [b"%PDF-offer", b"%PDF-terms"]
+    assert {(file.get_content_type(), file.get_filename()) for file in files} == {
+        ("application/pdf", "offer.pdf")
+    }
+    body = parsed(composed).get_body(("plain",))
+    assert body is not None
+    assert body.get_content().strip() == "Here it is."
+
+
+async def test_the_name_of_a_file_becomes_no_header(desk: Desk, tmp_path: Path) -> None:
+    deal = await desk.deal()
+    document = await filed(desk, tmp_path, deal, b"%PDF-")
+    await desk.run(f"update record set fields = '{{\"coupon\": \"{document}\"}}' where id = {deal}")
+    for name in [*INJECTIONS, "../../etc/passwd", 'a".pdf', "Größe.pdf", "\u202efdp.exe"]:
+        async with desk.database.transaction() as tx:
+            await tx.execute(update(Document).values(file=name.replace("\x00", "")))
+        message = parsed(await compose(desk, deal, attachments=["record.coupon"]))
+        assert sorted(message.keys()) == sorted([*HEADERS, "Content-Type", "MIME-Version"])
+        (file,) = message.iter_attachments()
+        shown = file.get_filename() or ""
+        assert shown
+        assert not set(shown) & set('\r\n/\\"\u202e\u2028')
+        assert sorted(set(file.keys()) - {"MIME-Version"}) == [
+            "Content-Disposition", "Content-Transfer-Encoding", "Content-Type",
+        ]  # fmt: skip
+
+
+async def test_without_its_attachment_it_is_not_sent(desk: Desk, tmp_path: Path) -> None:
+    deal, other = await desk.deal(), await desk.deal()
+    theirs = await filed(desk, tmp_path, other, b"%PDF-theirs")
+    lost = await filed(desk, tmp_path, deal, b"%PDF-lost")
+    await desk.run(f"update document set blob = '{'0' * 64}' where id = {lost}")
+    for document in ("", "none", "0", str(theirs), str(lost)):
+        await desk.run(f"update record set fields = '{{\"coupon\": \"{document}\"}}' where id = {deal}")
+        assert (await refused(desk, deal, attachments=["record.coupon"])).reason == "attachment_missing"
+    assert (await refused(desk, deal, attachments=["document:paper"])).reason == "attachment_missing"
+
+
+async def test_attachments_have_a_limit(desk: Desk, tmp_path: Path) -> None:
+    deal = await desk.deal()
+    document = await filed(desk, tmp_path, deal, b"%PDF-")
+    await desk.run(
+        f"update record set fields = '{{\"coupon\": \"{document}\"}}' where id = {deal}",
+        f"update document set size = {10 * 1024 * 1024 + 1}",
+    )
+    assert (await refused(desk, deal, attachments=["record.coupon"])).reason == "attachments_too_large"
+
+
+class Away(DiskBlobs):
+    """A store that does not answer."""
+
+    async def get(self, digest: str) -> bytes:
+        raise StoreAway("the store does not answer")
+
+
+async def test_while_the_store_is_away_it_is_tried_again_and_then_sent_with_its_file(
+    desk: Desk, tmp_path: Path, smtp: SmtpSink
+) -> None:
+    params = {"subject": "Your offer", "text": "Here it is.", "attachments": ["record.coupon"]}
+    rule = {"id": "offer", "kind": "send_email", "params": params, "retry_for": {"minutes": 1}}
+    await desk.run(lambda tx: builders.rule_set(tx, {"new": [rule]}))
+    deal, late = await desk.deal(), await desk.deal()
+    for record in (deal, late):
+        document = await filed(desk, tmp_path, record, b"%PDF-offer")
+        await desk.run(f"update record set fields = '{{\"coupon\": \"{document}\"}}' where id = {record}")
+
+    async def send(record: int, blobs: DiskBlobs, after: float) -> Outcome:
+        house = House(documents=Documents(RenderProcess(), blobs))
+        post = SmtpMail("127.0.0.1", smtp.port, timeout=5)
+        sender = Sender(desk.database, desk.book, desk.ids, house, post)
+        asked = RuleRun(record_id=record, visit_no=1, rule="offer", turn=NOON, due=NOON)
+        return await sender.send(asked, NOON + timedelta(seconds=after))
+
+    away, there = Away(tmp_path), DiskBlobs(tmp_path)
+    first = await send(deal, away, 0)
+    assert (first.result, first.waiting, first.due) == ("pending", "retry", NOON + timedelta(seconds=1))
+    assert (await desk.rows("message"), smtp.messages) == ([], [])
+    assert (await send(deal, there, 1)).result == "done"
+    (mail,) = smtp.messages
+    assert [file.get_content() for file in mail.parsed.iter_attachments()] == [b"%PDF-offer"]
+    await send(late, away, 0)
+    outcome = await send(late, away, 60)
+    assert (outcome.result, outcome.reason) == ("failed", "store_away")
+
+
 # -- on save -----------------------------------------------------------------------------------------
 def test_what_is_refused_on_save() -> None:
     text = {"subject": "Hi", "text": "Ho"}
     right = ["{{ contact.email }}", "a@b.example", "supervisor"]
     assert refused_on_save("send_email", **text, to=right, cc=right) == {}
     assert refused_on_save("send_email", **text, sender="Sales <a@b.example>", reply_to="responsible") == {}
+    right = ["document:paper", "record.coupon"]
+    assert refused_on_save("send_email", **text, attachments=right) == {}
+    wrong = ["offer.pdf", "document:", "record.nothing", "record.amount"]
+    assert set(refused_on_save("send_email", **text, attachments=wrong)) == {
+        "/attachments/0", "/attachments/1", "/attachments/2", "/attachments/3",
+    }  # fmt: skip
     assert refused_on_save("send_email", subject="Hi") == {"/text": "there is neither a text nor html"}
     assert refused_on_save("send_email", **text, to=[]) == {"/to": "nobody is addressed"}
     assert set(refused_on_save("send_email", **text, to=["a@b.example", "a@@b"], cc=["employee:bob"])) == {

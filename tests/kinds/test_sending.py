@@ -15,9 +15,9 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from activities.act import MailIdentity
+from activities.house import House
 from activities.providers.mail import Delivery, Letter, Mail
 from activities.providers.smtp import SmtpMail
-from activities.runner import House
 from activities.sending import Sender
 from db.records import By, move
 from domain.events import Outcome

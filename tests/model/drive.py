@@ -81,6 +81,8 @@ def run(
             case "client" if event["id"] not in seen:
                 seen.add(event["id"])
                 world.client_acts(event["kind"])
+            case "task":
+                _close_tasks(world, event["rule"])
             case "edit":
                 world.edit(values(event["fields"]))
             case "delete":
@@ -90,6 +92,13 @@ def run(
         [e.at.isoformat(timespec="microseconds"), e.visit_no, e.rule, e.outcome, e.reason]
         for e in world.entries
     ]
+
+
+def _close_tasks(world: Simulator, rule: str) -> None:
+    """A person completes all tasks of a rule, the oldest first."""
+    for visit_no, waiting in sorted(world.holds):
+        if waiting == rule:
+            world.close_task(rule, visit_no=visit_no)
 
 
 def compared(entries: list[list[Any]]) -> Counter[tuple[Any, ...]]:

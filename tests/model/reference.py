@@ -227,11 +227,16 @@ class Step:
     @property
     def limit(self) -> Json:
         """The schedule of a hold's end."""
-        return self.params["until" if self.kind == "wait" else "deadline"] or {}
+        word = {"wait": "until", "control": "deadline"}.get(self.kind)
+        return (self.params[word] or {}) if word else {"after": self.params["hold_timeout"]}
+
+    @property
+    def waits_for_task(self) -> bool:
+        return self.kind == "create_task" and bool(self.params.get("hold_until_closed"))
 
     @property
     def blocks(self) -> bool:
-        return self.kind == "wait" and self.params.get("mode", "block") == "block"
+        return self.waits_for_task or (self.kind == "wait" and self.params.get("mode", "block") == "block")
 
     @property
     def acts_last(self) -> bool:
@@ -306,6 +311,8 @@ class Model:
                 self.change_pipeline(event["pipeline"], landing)
         elif kind == "client":
             self.client(event)
+        elif kind == "task":
+            self.close_tasks(event["rule"])
         elif kind == "edit":
             self.edit(event["fields"])
         elif kind == "delete":
@@ -330,6 +337,13 @@ class Model:
         else:
             for step in ended:
                 self.go_on(step.chain)
+
+    def close_tasks(self, rule: str) -> None:
+        """A person completes the tasks of a rule, one after the other; whose chain waits goes on."""
+        for step in [s for s in self.alive if s.rule["id"] == rule and s.waits_for_task]:
+            if step in self.alive and step.state == "open":
+                self.finish(step, "done")
+                self.settle(self.now)
 
     def edit(self, changes: Json) -> None:
         """New field values: pending steps and open holds follow, conditions are judged again."""
@@ -379,8 +393,7 @@ class Model:
                 self.supersede()
                 self.move(target)
         else:
-            self.end(step, "done", "time")
-            self.go_on(step.chain)
+            self.finish(step, "done", "" if step.waits_for_task else "time")
 
     def may_act(self, step: Step) -> bool:
         """`repeat`, then the condition. False: the step was skipped, or waits for its condition."""
@@ -411,7 +424,7 @@ class Model:
         return False
 
     def act(self, step: Step) -> None:
-        if step.kind in HOLDS:
+        if step.kind in HOLDS or (step.waits_for_task and not step.chain.run_now):
             self.open(step)
         elif step.kind in TRANSITIONS:
             self.transit(step)
@@ -538,6 +551,9 @@ class Model:
             chain.left = True
             if step.kind == "control" and step.state == "open" and not step.params.get("until"):
                 self.end(step, "done", "resolved_late" if step.late else "resolved")
+            elif step.waits_for_task and step.state == "open":  # the task exists
+                chain.cut = chain.cut or chain.on_exit == "keep"
+                self.end(step, "done")
             elif chain.on_exit == "cancel" or chain.cut or step.kind in HOLDS or step.kind in TRANSITIONS:
                 chain.cut = chain.cut or (step.blocks and chain.on_exit == "keep")
                 self.end(step, "cancelled", reason)
@@ -674,13 +690,9 @@ class Model:
             return order(left, listed[0], self.zone) >= 0 and order(left, listed[1], self.zone) <= 0
         sense = order(left, right, self.zone)
         return {
-            "equal": sense == 0,
-            "not_equal": sense != 0,
-            "greater": sense > 0,
-            "greater_or_equal": sense >= 0,
-            "less": sense < 0,
-            "less_or_equal": sense <= 0,
-        }[op]
+            "equal": sense == 0, "not_equal": sense != 0, "greater": sense > 0,
+            "greater_or_equal": sense >= 0, "less": sense < 0, "less_or_equal": sense <= 0,
+        }[op]  # fmt: skip
 
 
 def run(scenario: Json) -> list[list[Any]]:

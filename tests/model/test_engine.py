@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.model import drive, reference, scenarios
+from tests.model.with_tasks import task_scenario
 
 
-def assert_equal_journals(seed: int) -> None:
-    scenario = scenarios.random_scenario(random.Random(seed))
+def assert_equal_journals(seed: int, *, tasks: bool = False) -> None:
+    scenario = task_scenario(seed) if tasks else scenarios.random_scenario(random.Random(seed))
     expected = drive.compared(reference.run(scenario))
     found = drive.compared(drive.run(scenario, scenarios.FIELD_TYPES))
     missing, extra = sorted((expected - found).elements()), sorted((found - expected).elements())
@@ -24,6 +25,12 @@ def assert_equal_journals(seed: int) -> None:
 def test_the_engine_writes_the_journal_of_the_model(first: int) -> None:
     for seed in range(first, first + 250):
         assert_equal_journals(seed)
+
+
+@pytest.mark.parametrize("first", range(0, 1500, 250))
+def test_it_does_so_where_chains_wait_for_tasks(first: int) -> None:
+    for seed in range(first, first + 250):
+        assert_equal_journals(seed, tasks=True)
 
 
 def test_a_wait_whose_time_is_out_and_that_is_superseded_does_not_cut_off_its_kept_chain() -> None:

@@ -472,3 +472,36 @@ def test_the_loop_guard_stops_a_record_that_moves_for_ever() -> None:
     always = {"field": "record.amount", "op": "is_not_empty"}
     rules = {"new": [go("t", "work", condition=always)], "work": [go("u", "new", condition=always)]}
     assert len(journal(rules, amount="1")) == 11
+
+
+def task(name: str, **more: Any) -> Json:
+    """A task that its chain waits for, for four hours at most."""
+    return rule(name, "create_task", params={"hold_until_closed": True, "hold_timeout": {"hours": 4}}, **more)
+
+
+def test_a_chain_waits_for_its_task_until_it_ends_or_the_time_is_out() -> None:
+    ended = event("2026-01-05T10:30", "task", rule="measure")
+    assert journal([task("measure"), below("then")], ended, ended) == [
+        "01-05 10:30 1 measure done", "01-05 10:30 1 then done",
+    ]  # fmt: skip
+    assert journal([task("measure"), below("then")]) == [
+        "01-05 13:00 1 measure done", "01-05 13:00 1 then done",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("on_exit", "then"),
+    [("cancel", "cancelled left_stage"), ("keep", "cancelled left_stage"), ("run_now", "done")],
+)
+def test_left_meanwhile_the_task_exists_and_its_chain_follows_on_exit(on_exit: str, then: str) -> None:
+    listed = [task("measure", on_exit=on_exit), below("then", schedule=DAY)]
+    assert journal(listed, move("2026-01-05T10:00", "work")) == [
+        "01-05 10:00 1 measure done", f"01-05 10:00 1 then {then}",
+    ]  # fmt: skip
+
+
+def test_a_kept_step_that_makes_its_task_later_waits_for_it_too() -> None:
+    listed = [task("measure", schedule=HOUR, on_exit="keep"), below("then")]
+    assert journal(listed, move("2026-01-05T09:30", "work")) == [
+        "01-05 14:00 1 measure done", "01-05 14:00 1 then done",
+    ]  # fmt: skip

@@ -67,10 +67,10 @@ class Stored:
     """What is in the database."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
     async def __call__(self, query: str) -> list[dict[str, Any]]:
-        async with self._database.transaction() as tx:
+        async with self.database.transaction() as tx:
             return [dict(row) for row in (await tx.execute(text(query))).mappings()]
 
     async def counts(self) -> dict[str, int]:

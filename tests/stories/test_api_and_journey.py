@@ -76,6 +76,11 @@ async def comments(api: Api, record_id: int) -> list[str]:
     return [row["rule"] for row in (await api.seen(f"/records/{record_id}/comments"))["items"]]
 
 
+async def says(api: Api, record_id: int, rules: list[str]) -> bool:
+    """Whether these rules have commented, and no others."""
+    return await comments(api, record_id) == rules
+
+
 async def pending(api: Api, record_id: int) -> dict[str, dict[str, Any]]:
     return {step["rule"]: step for step in (await api.seen(f"/records/{record_id}"))["pending"]}
 
@@ -169,3 +174,48 @@ async def test_a_journey_that_is_over_takes_no_operations(api: Api) -> None:
     operation = {"verb": "suspend", "who": "eve"}
     answer = await api.post(f"/records/{record_id}/operations", json=operation)
     assert answer.status_code == 404
+
+
+async def test_one_edit_of_a_contact_meets_the_condition_of_all_its_deals(api: Api) -> None:
+    condition = {"field": "contact.first_name", "op": "equal", "value": "Claire"}
+    waits = COMMENT | {"condition": condition, "if_false": "wait"}
+    contact = (await api.made("/contacts", last_name="Klein"))["id"]
+    deals = [await a_deal(api, waits, contact=contact) for _ in range(2)]
+    assert [(await pending(api, deal))["hello"]["waiting"] for deal in deals] == ["condition"] * 2
+    answer = await api.patch(f"/contacts/{contact}", json={"first_name": "Claire"})
+    assert answer.status_code == 200, answer.text
+    for deal in deals:
+        await until(lambda deal=deal: says(api, deal, ["hello"]))
+
+
+async def test_what_the_rule_of_one_deal_does_to_the_contact_another_deal_hears(api: Api) -> None:
+    condition = {"field": "contact.phone", "op": "is_not_empty"}
+    waits = COMMENT | {"condition": condition, "if_false": "wait"}
+    condition = {"field": "record.amount", "op": "equal", "value": 7}
+    phone = [{"field": "phone", "value": "030 901820"}]
+    edits = {"id": "phone", "kind": "edit_contact", "params": {"set": phone}, "condition": condition}
+    contact = (await api.made("/contacts", last_name="Klein"))["id"]
+    other = await a_deal(api, edits, waits, contact=contact)
+    assert await comments(api, other) == []
+    own = await a_deal(api, edits, waits, contact=contact, amount=7)
+    for deal in (own, other):
+        await until(lambda deal=deal: says(api, deal, ["hello"]))
+
+
+async def test_one_edit_of_a_contact_fires_the_triggers_of_all_its_deals(api: Api) -> None:
+    trigger = {"id": "reached", "event": "field_changed", "names": ["contact.phone"], "stage": "offer"}
+    rules = {"owner": "eve", "stages": {"new": [PATIENCE]}, "triggers": [trigger]}
+    contact = (await api.made("/contacts", last_name="Klein"))["id"]
+    assert (await api.put("/pipelines/sales/rules", json=rules)).status_code == 201
+    new = {"type": "deal", "pipeline": "sales", "title": "A roof", "contact": contact}
+    deals = [(await api.made("/records", **new))["id"] for _ in range(2)]
+    for deal in deals:
+        await until(lambda deal=deal: opened(api, deal))
+    answer = await api.patch(f"/contacts/{contact}", json={"phones": ["030 901820"]})
+    assert answer.status_code == 200, answer.text
+
+    async def moved(deal: int) -> bool:
+        return bool((await api.seen(f"/records/{deal}"))["stage"] == "offer")
+
+    for deal in deals:
+        await until(lambda deal=deal: moved(deal))

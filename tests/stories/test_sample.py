@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -14,21 +13,23 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities.catalogue import describe_kinds
 from activities.check import check
+from activities.documents import blobs_of
+from activities.providers.blobs_disk import DiskBlobs
 from activities.publish import surroundings
+from cli.errors import Trouble
 from cli.migration import migrate
+from cli.sample.equipment import template
 from cli.sample.loading import PIPELINES, load, rules_of
 from cli.sample.records import RECORDS
 from db.engine import Database
 from db.settings import Settings
-from domain.rule import RuleSet
-from tests.stack import Case
+from domain.amounts import totals
 from tests.stories.conftest import Stored
-from worker.relay import ring_left_over
-from worker.running import running
 
 TABLES = (
     "calendar", "setting", "department", "employee", "absence", "company", "contact", "pipeline", "stage",
-    "rule_set", "record", "visit", "journal", "outbox",
+    "rule_set", "record", "visit", "journal", "outbox", "resource", "number_series", "document_template",
+    "product_line",
 )  # fmt: skip
 
 
@@ -42,8 +43,22 @@ def at() -> datetime:
     return datetime.now(UTC)
 
 
-async def test_it_is_loaded_into_an_empty_database(database_url: str, stored: Stored, at: datetime) -> None:
-    assert await load(database_url, at)
+@pytest.fixture
+def settings(database_url: str, temporal: WorkflowEnvironment, tmp_path: Path) -> Settings:
+    """Of an installation that has no folder for its documents yet."""
+    address = temporal.client.service_client.config.target_host
+    return Settings(database_url=database_url, temporal_address=address, home=tmp_path / "new" / "home")
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> DiskBlobs:
+    return DiskBlobs(tmp_path / "blobs")
+
+
+async def test_it_is_loaded_into_an_empty_database(
+    database_url: str, blobs: DiskBlobs, stored: Stored, at: datetime
+) -> None:
+    assert await load(database_url, at, blobs)
     found = await everything(stored)
     assert [table for table, rows in found.items() if not rows] == []
     assert len(found["record"]) >= 12
@@ -56,11 +71,13 @@ async def test_it_is_loaded_into_an_empty_database(database_url: str, stored: St
     assert [address for address in (*own, *clients) if not address.endswith("example.com")] == []
 
 
-async def test_its_bells_are_left_to_a_relay_which_is_woken(database: Database, database_url: str) -> None:
+async def test_its_bells_are_left_to_a_relay_which_is_woken(
+    database: Database, database_url: str, blobs: DiskBlobs
+) -> None:
     heard = database.listen("jalon_outbox")
     async with asyncio.timeout(60):
         await anext(heard)
-        await load(database_url, datetime.now(UTC))
+        await load(database_url, datetime.now(UTC), blobs)
         await anext(heard)
     await heard.aclose()
     async with database.transaction() as tx:
@@ -68,132 +85,83 @@ async def test_its_bells_are_left_to_a_relay_which_is_woken(database: Database, 
         assert (await tx.execute(unrung)).scalar_one() == len(RECORDS)
 
 
-async def test_loading_again_changes_nothing(database_url: str, stored: Stored, at: datetime) -> None:
-    assert await load(database_url, at)
+async def test_loading_again_changes_nothing(
+    database_url: str, blobs: DiskBlobs, stored: Stored, at: datetime
+) -> None:
+    assert await load(database_url, at, blobs)
     before = await everything(stored)
-    assert not await load(database_url, at + timedelta(days=1))
+    assert not await load(database_url, at + timedelta(days=1), blobs)
     assert await everything(stored) == before
 
 
-async def test_of_two_loads_at_once_one_loads(database_url: str, at: datetime) -> None:
-    both = await asyncio.gather(load(database_url, at), load(database_url, at))
+async def test_of_two_loads_at_once_one_loads(database_url: str, blobs: DiskBlobs, at: datetime) -> None:
+    both = await asyncio.gather(load(database_url, at, blobs), load(database_url, at, blobs))
     assert sorted(both) == [False, True]
 
 
-async def test_a_company_of_its_own_is_left_alone(database_url: str, stored: Stored, at: datetime) -> None:
+async def test_a_company_of_its_own_is_left_alone(
+    database_url: str, blobs: DiskBlobs, stored: Stored, at: datetime
+) -> None:
     await stored("insert into pipeline (id, record_type, title) values ('own', 'deal', 'Ours') returning id")
     before = await everything(stored)
-    assert not await load(database_url, at)
+    assert not await load(database_url, at, blobs)
     assert await everything(stored) == before
 
 
-async def test_migrating_loads_it_only_where_it_is_asked_for(
-    database_url: str, stored: Stored, temporal: WorkflowEnvironment
-) -> None:
-    address = temporal.client.service_client.config.target_host
-    settings = Settings(database_url=database_url, temporal_address=address)
+async def test_migrating_loads_it_only_where_it_is_asked_for(settings: Settings, stored: Stored) -> None:
     assert not await migrate(settings)
     assert await stored("select id from pipeline") == []
     assert await migrate(settings, sample=True)
     assert not await migrate(settings, sample=True)
+    (kept,) = await stored("select source from document_template")
+    assert await blobs_of(settings).get(kept["source"]) == template()
 
 
-async def test_its_rules_pass_the_check(database: Database, database_url: str, at: datetime) -> None:
-    await load(database_url, at)
+async def test_where_nothing_can_be_kept_migrating_says_so_and_loads_nothing(
+    settings: Settings, stored: Stored
+) -> None:
+    settings.home.parent.mkdir()
+    settings.home.write_text("a file where the folder was to be")
+    with pytest.raises(Trouble, match="could not be kept"):
+        await migrate(settings, sample=True)
+    assert await stored("select id from pipeline") == []
+    settings.home.unlink()
+    assert await migrate(settings, sample=True)
+
+
+async def test_its_rules_pass_the_check(
+    database: Database, database_url: str, blobs: DiskBlobs, at: datetime
+) -> None:
+    await load(database_url, at, blobs)
     for pipeline in PIPELINES:
         async with database.transaction() as tx:
             around = await surroundings(tx, pipeline)
         assert around.number == 1
-        assert check(RuleSet(stages=rules_of(pipeline).stages), around.setting, around.others) == []
+        assert check(rules_of(pipeline).rules, around.setting, around.others) == []
 
 
-def test_every_kind_is_used_and_every_rule_has_a_title() -> None:
-    stages = [listed for pipeline in PIPELINES for listed in rules_of(pipeline).stages.values()]
-    rules = [rule for listed in stages for rule in listed]
-    assert {rule.kind for rule in rules} == {kind.kind for kind in describe_kinds()}
-    assert [rule.id for rule in rules if not rule.title] == []
-
-
-
-# -- on the whole stack, under virtual time ------------------------------------------------------------
-class Relay:
-    """The door through which the journeys hear of the load; the rest they tell each other."""
-
-    def __init__(self, database: Database) -> None:
-        self._stored = Stored(database)
-
-    async def create(self, record: dict[str, Any]) -> int:
-        raise NotImplementedError
-
-    async def tell(self, record_id: int, event: dict[str, Any]) -> int:
-        raise NotImplementedError
-
-    async def rung(self) -> None:
-        while await self._stored("select id from outbox where delivered_at is null"):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
-class Company:
-    """The journeys of all records of the sample."""
-
-    def __init__(self, at: datetime, cases: list[Case], stored: Stored) -> None:
-        self.at, self.cases, self.stored = at, cases, stored
-
-    async def after(self, period: timedelta) -> None:
-        """Let everybody's time run on until so long after the load."""
-        async with asyncio.timeout(240):
-            await asyncio.gather(*(case.reach(self.at + period) for case in self.cases))
-
-
-@pytest.fixture
-async def company(
-    database: Database, database_url: str, stored: Stored, temporal: WorkflowEnvironment
-) -> AsyncIterator[Company]:
-    """The sample, just loaded, with a worker of the product."""
-    # ids that no other test has given a journey
-    await stored(f"select setval(pg_get_serial_sequence('record', 'id'), {uuid4().int % 2**40})")
-    settings = Settings(task_queue=f"sample-{uuid4().hex}")
-    at = datetime.now(UTC)
-    assert await load(database_url, at)
-    async with running(temporal.client, database, settings):
-        await ring_left_over(database, temporal.client, settings.task_queue)
-        cases = []
-        for row in await stored("select id, record_type from record order by id"):
-            case = Case(temporal, Relay(database), {"record": {"type": row["record_type"]}})
-            case.record_id = row["id"]
-            cases.append(case)
-        yield Company(at, cases, stored)
-
-
-async def test_within_a_minute_rules_waits_and_deadlines_move_it(company: Company) -> None:
-    await company.after(timedelta(seconds=60))
-    moved = await company.stored("""
-        select record_id, min(cause) as cause from visit join record on record.id = record_id
-        where automatic and record_type = 'deal' group by record_id
+async def test_its_published_rules_use_all_28_kinds(
+    database_url: str, blobs: DiskBlobs, stored: Stored, at: datetime
+) -> None:
+    await load(database_url, at, blobs)
+    used = await stored("""
+        select distinct rule ->> 'kind' as kind
+        from rule_set, jsonb_each(stages) stage, jsonb_array_elements(stage.value) rule
     """)
-    assert len(moved) >= 3
-    assert await company.stored("""
-        select record_id from visit join record on record.id = record_id
-        where cause = 'pipeline_changed' and record.pipeline_id = 'delivery'
-    """)
-    assert await company.stored("select rule from hold where kind = 'wait' and reason = 'time'")
-    assert await company.stored("""
-        select hold.rule from hold join record on record.id = record_id
-          join notification n on n.record_id = hold.record_id and n.rule = hold.rule
-        where kind = 'control' and hold.state = 'late' and record.late
-    """)
-    assert await company.stored("select rule from ledger where outcome in ('failed', 'unknown')") == []
+    kinds = {row["kind"] for row in used}
+    assert kinds == {kind.kind for kind in describe_kinds()} and len(kinds) == 28
+    triggers = await stored("select jsonb_path_query(triggers, '$[*].id') #>> '{}' as id from rule_set")
+    assert sorted(row["id"] for row in triggers) == ["asleep", "deposit", "paid"]
 
 
-async def test_after_a_few_minutes_it_rests_and_waits_for_days(company: Company) -> None:
-    await company.after(timedelta(minutes=5))
-    (deleted,) = await company.stored("select title from record where deleted_at is not null")
-    assert "CASINO" in deleted["title"]
-    assert await company.stored("select id from record where suspended is not null") == []
-    assert await company.stored("select rule from ledger where outcome in ('failed', 'unknown')") == []
-    before = await company.stored("select max(id) as last from journal")
-    await company.after(timedelta(minutes=59))
-    assert await company.stored("select max(id) as last from journal") == before
-    tomorrow = (company.at + timedelta(days=1)).isoformat()
-    waiting = f"select rule from hold where kind = 'wait' and outcome = '' and due_at > '{tomorrow}'"
-    assert len(await company.stored(waiting)) >= 3
+def test_every_rule_and_trigger_has_a_title() -> None:
+    for pipeline in PIPELINES:
+        rules = rules_of(pipeline).rules
+        written = [rule for listed in rules.stages.values() for rule in listed] + rules.triggers
+        assert [one.id for one in written if not one.title] == []
+
+
+def test_products_come_to_the_amount() -> None:
+    sold = [record for record in RECORDS if record.products]
+    assert sold
+    assert [totals(record.products, 2).total for record in sold] == [record.amount for record in sold]

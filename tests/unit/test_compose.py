@@ -31,7 +31,7 @@ def copied() -> list[str]:
 def test_everything_that_runs_is_there(services: dict[str, dict[str, Any]]) -> None:
     assert set(services) == {
         *("app-db", "temporal-db", "temporal-schema", "temporal", "temporal-namespace", "temporal-ui"),
-        *("migrate", "worker", "api", "mailpit"),
+        *("migrate", "worker", "api", "mail", "mailpit"),
     }
     assert services["worker"]["deploy"] == {"replicas": 2}
 
@@ -62,7 +62,7 @@ def test_every_setting_is_one(services: dict[str, dict[str, Any]]) -> None:
 def test_every_command_is_one(services: dict[str, dict[str, Any]]) -> None:
     known = {command.callback.__name__ for command in app.registered_commands if command.callback}
     ours = {name: service["command"] for name, service in services.items() if "build" in service}
-    assert set(ours) == {"migrate", "worker", "api"}
+    assert set(ours) == {"migrate", "worker", "api", "mail"}
     assert all(command[0] in known for command in ours.values())
 
 

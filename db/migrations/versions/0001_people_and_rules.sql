@@ -22,6 +22,7 @@ CREATE TABLE company (
     emails JSONB DEFAULT '[]'::jsonb NOT NULL,
     phones JSONB DEFAULT '[]'::jsonb NOT NULL,
     address VARCHAR DEFAULT '' NOT NULL,
+    address_kinds JSONB DEFAULT '{}'::jsonb NOT NULL,
     fields JSONB DEFAULT '{}'::jsonb NOT NULL,
     version INTEGER DEFAULT 1 NOT NULL,
     CONSTRAINT pk_company PRIMARY KEY (id)
@@ -50,6 +51,7 @@ CREATE TABLE employee (
     name VARCHAR NOT NULL,
     email VARCHAR DEFAULT '' NOT NULL,
     phone VARCHAR DEFAULT '' NOT NULL,
+    mobile VARCHAR DEFAULT '' NOT NULL,
     department_id VARCHAR,
     zone VARCHAR,
     calendar_id VARCHAR,
@@ -68,12 +70,16 @@ CREATE TABLE contact (
     phones JSONB DEFAULT '[]'::jsonb NOT NULL,
     birthday DATE,
     company_id BIGINT,
+    responsible_id VARCHAR,
+    address_kinds JSONB DEFAULT '{}'::jsonb NOT NULL,
     fields JSONB DEFAULT '{}'::jsonb NOT NULL,
     version INTEGER DEFAULT 1 NOT NULL,
     CONSTRAINT pk_contact PRIMARY KEY (id),
-    CONSTRAINT fk_contact_company_id FOREIGN KEY(company_id) REFERENCES company (id) ON DELETE SET NULL
+    CONSTRAINT fk_contact_company_id FOREIGN KEY(company_id) REFERENCES company (id) ON DELETE SET NULL,
+    CONSTRAINT fk_contact_responsible_id FOREIGN KEY(responsible_id) REFERENCES employee (id)
 );
 CREATE INDEX ix_contact_company_id ON contact (company_id);
+CREATE INDEX ix_contact_responsible_id ON contact (responsible_id);
 CREATE INDEX ix_contact_emails ON contact USING gin (emails);
 CREATE INDEX ix_contact_phones ON contact USING gin (phones);
 
@@ -123,10 +129,19 @@ CREATE TABLE rule_set (
     owner_id VARCHAR NOT NULL,
     published_at TIMESTAMP WITH TIME ZONE NOT NULL,
     stages JSONB DEFAULT '{}'::jsonb NOT NULL,
+    triggers JSONB DEFAULT '[]'::jsonb NOT NULL,
     CONSTRAINT pk_rule_set PRIMARY KEY (pipeline_id, number),
     CONSTRAINT ck_rule_set_number CHECK (number > 0),
     CONSTRAINT fk_rule_set_pipeline_id FOREIGN KEY(pipeline_id) REFERENCES pipeline (id),
     CONSTRAINT fk_rule_set_owner_id FOREIGN KEY(owner_id) REFERENCES employee (id)
+);
+
+CREATE TABLE rotation (
+    pipeline_id VARCHAR NOT NULL,
+    rule VARCHAR NOT NULL,
+    employee_id VARCHAR DEFAULT '' NOT NULL,
+    CONSTRAINT pk_rotation PRIMARY KEY (pipeline_id, rule),
+    CONSTRAINT fk_rotation_pipeline_id FOREIGN KEY(pipeline_id) REFERENCES pipeline (id)
 );
 
 ALTER TABLE department ADD CONSTRAINT fk_department_head_id FOREIGN KEY(head_id) REFERENCES employee (id);

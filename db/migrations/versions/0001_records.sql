@@ -30,11 +30,19 @@ CREATE TABLE message (
     error VARCHAR DEFAULT '' NOT NULL,
     accepted JSONB DEFAULT '[]'::jsonb NOT NULL,
     refused JSONB DEFAULT '{}'::jsonb NOT NULL,
+    provider VARCHAR DEFAULT '' NOT NULL,
+    provider_id VARCHAR DEFAULT '' NOT NULL,
+    segments INTEGER DEFAULT 0 NOT NULL,
+    delivery VARCHAR DEFAULT '' NOT NULL,
+    delivery_at TIMESTAMP WITH TIME ZONE,
+    delivery_error VARCHAR DEFAULT '' NOT NULL,
     CONSTRAINT pk_message PRIMARY KEY (id),
     CONSTRAINT ck_message_channel CHECK (channel in ('email', 'sms')),
     CONSTRAINT ck_message_state CHECK (state in ('sending', 'sent', 'failed', 'unknown')),
+    CONSTRAINT ck_message_delivery CHECK (delivery in ('', 'queued', 'sent', 'failed', 'delivered')),
     CONSTRAINT uq_message_message_id UNIQUE (message_id)
 );
+CREATE INDEX ix_message_provider_id ON message (provider_id) WHERE provider_id <> '';
 CREATE INDEX ix_message_under_way ON message (created_at) WHERE state in ('sending', 'unknown');
 CREATE INDEX ix_message_key ON message (record_id, visit_no, rule, n);
 
@@ -65,7 +73,7 @@ CREATE TABLE outbox (
     delivered_at TIMESTAMP WITH TIME ZONE,
     attempts INTEGER DEFAULT 0 NOT NULL,
     CONSTRAINT pk_outbox PRIMARY KEY (id),
-    CONSTRAINT ck_outbox_kind CHECK (kind in ('entered', 'client_activity', 'facts_changed'))
+    CONSTRAINT ck_outbox_kind CHECK (kind in ('entered', 'client_activity', 'facts_changed', 'hold_ended'))
 );
 CREATE INDEX ix_outbox_record_id ON outbox (record_id);
 CREATE INDEX ix_outbox_delivered_at ON outbox (delivered_at);
@@ -91,6 +99,8 @@ CREATE TABLE ledger (
     at TIMESTAMP WITH TIME ZONE NOT NULL,
     moved_to INTEGER DEFAULT 0 NOT NULL,
     results JSONB DEFAULT '{}'::jsonb NOT NULL,
+    changed JSONB DEFAULT '[]'::jsonb NOT NULL,
+    triggers JSONB DEFAULT '[]'::jsonb NOT NULL,
     error VARCHAR DEFAULT '' NOT NULL,
     CONSTRAINT pk_ledger PRIMARY KEY (record_id, visit_no, rule, n),
     CONSTRAINT ck_ledger_outcome CHECK (outcome in ('', 'done', 'skipped', 'failed', 'cancelled', 'stale', 'superseded', 'unknown', 'open'))
@@ -131,12 +141,14 @@ CREATE TABLE record (
     depth INTEGER DEFAULT 0 NOT NULL,
     parent_id BIGINT,
     late BOOLEAN DEFAULT false NOT NULL,
+    repeat BOOLEAN DEFAULT false NOT NULL,
     suspended VARCHAR,
     loop_since TIMESTAMP WITH TIME ZONE,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     entered_at TIMESTAMP WITH TIME ZONE NOT NULL,
     deleted_at TIMESTAMP WITH TIME ZONE,
     journey_visit INTEGER DEFAULT 0 NOT NULL,
+    converted_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT pk_record PRIMARY KEY (id),
     CONSTRAINT fk_record_pipeline_id_stage_id FOREIGN KEY(pipeline_id, stage_id) REFERENCES stage (pipeline_id, id),
     CONSTRAINT ck_record_record_type CHECK (record_type in ('lead', 'deal')),
@@ -264,9 +276,26 @@ CREATE TABLE hold (
     note VARCHAR DEFAULT '' NOT NULL,
     pinned BOOLEAN DEFAULT false NOT NULL,
     CONSTRAINT pk_hold PRIMARY KEY (record_id, visit_no, rule),
-    CONSTRAINT ck_hold_kind CHECK (kind in ('wait', 'control')),
+    CONSTRAINT ck_hold_kind CHECK (kind in ('wait', 'control', 'task')),
     CONSTRAINT ck_hold_ended CHECK ((outcome = '') = (ended_at is null)),
     CONSTRAINT fk_hold_record_id FOREIGN KEY(record_id) REFERENCES record (id) ON DELETE CASCADE
 );
 CREATE INDEX ix_hold_open ON hold (record_id) WHERE outcome = '';
 CREATE INDEX ix_hold_due ON hold (due_at) WHERE outcome = '';
+
+CREATE TABLE firing (
+    record_id BIGINT NOT NULL,
+    visit_no INTEGER NOT NULL,
+    trigger VARCHAR NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT pk_firing PRIMARY KEY (record_id, visit_no, trigger),
+    CONSTRAINT fk_firing_record_id FOREIGN KEY(record_id) REFERENCES record (id) ON DELETE CASCADE
+);
+
+CREATE TABLE heard_event (
+    record_id BIGINT NOT NULL,
+    trigger VARCHAR NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT pk_heard_event PRIMARY KEY (record_id, trigger, at),
+    CONSTRAINT fk_heard_event_record_id FOREIGN KEY(record_id) REFERENCES record (id) ON DELETE CASCADE
+);

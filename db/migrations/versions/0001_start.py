@@ -11,6 +11,19 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+FILES = (
+    "0001_people_and_rules.sql",
+    "0001_records.sql",
+    "0001_clients.sql",
+    "0001_bookings.sql",
+    "0001_tasks.sql",
+    "0001_meetings.sql",
+    "0001_documents.sql",
+    "0001_inbound.sql",
+    "0001_sms.sql",
+    "0001_sales.sql",
+    "0001_feed.sql",
+)
 APPEND_ONLY = """
 create function refuse_change() returns trigger language plpgsql as $$
 begin
@@ -21,7 +34,7 @@ end $$
 
 
 def upgrade() -> None:
-    for name in ("0001_people_and_rules.sql", "0001_records.sql"):
+    for name in FILES:
         for statement in Path(__file__).with_name(name).read_text(encoding="utf-8").split(";\n"):
             if statement.strip():
                 op.execute(statement)

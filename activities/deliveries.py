@@ -1,0 +1,90 @@
+"""What providers report of SMS: how far they came. Reports come twice, in any order, and early.
+
+`queued` < `sent` < `failed` < `delivered`: of two reports the higher one counts, whichever came first. That a
+phone has it outweighs a carrier that had given it up.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import DateTime, bindparam, text
+
+from db.engine import Transaction
+
+Delivery = Literal["queued", "sent", "failed", "delivered"]
+
+
+class Report(NamedTuple):
+    """One report. `key` is the message's own, where the provider knows it; `error` says why it failed."""
+
+    provider: str
+    provider_id: str
+    delivery: Delivery
+    key: str = ""
+    error: str = ""
+
+
+async def note(tx: Transaction, report: Report, now: datetime) -> None:
+    """Write a report down at its message, or have it wait for that.
+
+    A message of unknown fate that is reported was taken. What its step ended as is for an operator to say.
+    """
+    asked = {**report._asdict(), "at": now}
+    await _one_by_one(tx, report.provider, report.provider_id)
+    if (await tx.execute(_FIND, asked)).one_or_none() is None:
+        await tx.execute(_PARK, asked)
+    else:
+        await tx.execute(_NOTE, asked)
+
+
+async def adopt(tx: Transaction, message: UUID, provider: str, provider_id: str) -> None:
+    """Write the provider's number of a message down, and what was reported of it before."""
+    asked = {"id": message, "provider": provider, "provider_id": provider_id}
+    await _one_by_one(tx, provider, provider_id)
+    if parked := (await tx.execute(_ADOPT, asked)).mappings().one_or_none():
+        await tx.execute(_NOTE, {"provider": provider, "provider_id": provider_id, "key": "", **parked})
+
+
+async def _one_by_one(tx: Transaction, provider: str, provider_id: str) -> None:
+    """Whoever comes second sees what the first has committed: no report falls between."""
+    await tx.execute(_LOCK, {"what": f"sms {provider} {provider_id}"})
+
+
+_ORDER = "array['', 'queued', 'sent', 'failed', 'delivered']"
+_AT = bindparam("at", type_=DateTime(timezone=True))
+_LOCK = text("select pg_advisory_xact_lock(hashtextextended(:what, 0))")
+_MINE = "channel = 'sms' and provider = :provider and (provider_id = :provider_id or message_id = :key)"
+_FIND = text(f"select id from message where {_MINE}")  # noqa: S608  # written above
+_NOTE = text(f"""
+update message set
+  provider_id = case when provider_id = '' then :provider_id else provider_id end,
+  delivery = case when higher then :delivery else delivery end,
+  delivery_at = case when higher then :at else delivery_at end,
+  delivery_error = case when higher then :error else delivery_error end,
+  accepted = case when state = 'unknown' then recipients else accepted end,
+  sent_at = case when state = 'unknown' then :at else sent_at end,
+  error = case when state = 'unknown' then '' else error end,
+  state = case when state = 'unknown' then 'sent' else state end
+from (
+  select id as own, array_position({_ORDER}, delivery::text)
+    < array_position({_ORDER}, cast(:delivery as text)) as higher
+  from message where {_MINE} for update
+) as present
+where id = own
+""").bindparams(_AT)  # noqa: S608  # written above
+_PARK = text(f"""
+insert into sms_report (provider, provider_id, delivery, error, at)
+values (:provider, :provider_id, :delivery, :error, :at)
+on conflict (provider, provider_id) do update set
+  delivery = excluded.delivery, error = excluded.error, at = excluded.at
+  where array_position({_ORDER}, sms_report.delivery::text)
+    < array_position({_ORDER}, excluded.delivery::text)
+""").bindparams(_AT)  # noqa: S608  # written above
+_ADOPT = text("""
+with own as (update message set provider_id = :provider_id where id = :id)
+delete from sms_report where provider = :provider and provider_id = :provider_id
+returning delivery, error, at
+""")

@@ -1,0 +1,54 @@
+"""Making documents: the one method a renderer has, and how it can refuse."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, Protocol
+
+from activities.providers.blobs import Blobs
+
+TemplateFormat = Literal["typst", "docx"]
+MADE = {"typst": "pdf", "docx": "docx"}
+"""The format of a document by that of its template."""
+MEDIA_TYPES = {
+    "pdf": "application/pdf",
+    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+}
+
+
+class Job(NamedTuple):
+    """One document to be made. `data` is JSON, `stamp` an image (PNG or JPEG) or empty.
+
+    `at` is the instant it bears as its own, in seconds since 1970 (UTC).
+    """
+
+    format: TemplateFormat
+    template: bytes
+    data: bytes
+    stamp: bytes = b""
+    at: int = 0
+
+
+class NotRendered(Exception):
+    """No document came of it. `reason` is `template_broken` or `too_slow`."""
+
+    def __init__(self, reason: Literal["template_broken", "too_slow"], message: str) -> None:
+        super().__init__(message)
+        self.reason, self.message = reason, message
+
+
+class Renderer(Protocol):
+    """Makes a document of a template and data; one object a process, safe to use from several tasks."""
+
+    async def render(self, job: Job) -> bytes:
+        """The document, within bounds of time and space.
+
+        Raises `NotRendered`, or `OSError` where the machine has no room to try.
+        """
+        ...
+
+
+class Documents(NamedTuple):
+    """What rules make documents with, and where these are kept."""
+
+    renderer: Renderer
+    blobs: Blobs

@@ -1,0 +1,71 @@
+"""The process that makes one document: `python -m activities.providers.render_child`, and then it ends.
+
+Templates are programs. Before one runs, the process gives up for ever what it must not have: files and the
+network (no descriptor can be opened any more), memory, time. It gets its job on the standard input and
+answers on the standard output: `made` and the document, or `broken` and why.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+Make = Callable[[bytes, bytes, bytes], bytes]
+CPU_SECONDS = 10  # for whoever has lost its parent; that one is less patient
+MEMORY = 768 * 1024 * 1024
+
+
+def main() -> None:
+    """Make the document that the standard input asks for."""
+    head = json.loads(sys.stdin.buffer.readline())
+    template, data, stamp = (sys.stdin.buffer.read(size) for size in head["sizes"])
+    make = _typst(head["at"]) if head["format"] == "typst" else _docx()
+    give_up()
+    try:
+        made = make(template, data, stamp)
+    except ValueError as error:
+        _answer(b"broken", str(error)[:1000].encode(errors="replace"))
+    except (MemoryError, OSError, RecursionError) as error:
+        _answer(b"broken", f"it takes what it may not have: {type(error).__name__}".encode())
+    else:
+        _answer(b"made", made)
+
+
+def _typst(at: int) -> Make:
+    from activities.providers.typst_pdf import pdf, warm_up
+
+    root = str(Path.cwd())
+    warm_up(root)
+    return lambda template, data, stamp: pdf(template, data, stamp, at, root)
+
+
+def _docx() -> Make:
+    from activities.providers.docx import docx, warm_up
+
+    warm_up()
+    return docx
+
+
+def give_up() -> None:
+    """What is given up as a hard limit cannot be had again (setrlimit(2))."""
+    limits = {
+        resource.RLIMIT_CPU: CPU_SECONDS,
+        resource.RLIMIT_AS: MEMORY,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: 3,  # standard input, output, errors: nothing else is ever opened
+    }
+    for what, most in limits.items():
+        resource.setrlimit(what, (most, most))
+
+
+def _answer(word: bytes, content: bytes) -> None:
+    sys.stdout.buffer.write(word + b"\n" + content)
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""`edit_contact`: fields of the record's contact are set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
+
+from pydantic import Field, JsonValue
+
+from activities.act import Act
+from activities.assignments import Assignment, problems
+from activities.client_edits import CLIENT_ERRORS, edit_client_of
+from activities.effect import Done, Effect, Setting
+from domain.fields import FieldType, Problem
+
+
+class EditContact(Effect):
+    """Sets any number of fields of the record's contact at once; history shows old and new values.
+
+    `set` lists each `field` with its `value`, which may quote other fields. With `append` values are added
+    to fields that hold several, as `email` and `phone`, instead of replacing what they hold. E-mail addresses
+    are kept in lower case, phone numbers with their country. The contact's other records follow.
+    """
+
+    kind: ClassVar[str] = "edit_contact"
+    title: ClassVar[str] = "Edit the contact"
+    example: ClassVar[dict[str, JsonValue]] = {
+        "set": [{"field": "email", "value": "{{ record.email.first }}"}],
+        "append": True,
+    }
+    executes: ClassVar[bool] = True
+    results: ClassVar[dict[str, FieldType]] = {"changed": "text"}
+    errors: ClassVar[dict[str, str]] = {"no_contact": "the record has no contact", **CLIENT_ERRORS}
+
+    set: Annotated[list[Assignment], Field(min_length=1)]
+    append: bool = False
+
+    async def apply(self, act: Act) -> Done:
+        return await edit_client_of(act, "contact", self.set, append=self.append)
+
+    def problems(self, setting: Setting) -> Iterator[Problem]:
+        yield from problems(self.set, setting, "contact")

@@ -1,0 +1,27 @@
+"""Values of fields on their way into the database."""
+
+from __future__ import annotations
+
+from domain.errors import Refused
+from domain.fields import Field, WrongType, is_empty, parse
+
+
+def fitting(field: Field, raw: object) -> object:
+    """The typed value of a field, as it can be stored.
+
+    Raises `Refused`: `wrong_type`, `required_field_empty`.
+    """
+    try:
+        value = parse(field, raw)
+    except WrongType as wrong:
+        raise Refused("wrong_type", str(wrong)) from wrong
+    if field.required and is_empty(value):
+        raise Refused("required_field_empty", f"{field.name} is required and would be empty")
+    if any("\0" in item for item in texts(value)):
+        raise Refused("wrong_type", f"{field.name}: a text holds no NUL character")
+    return value
+
+
+def texts(value: object) -> list[str]:
+    """The texts among a value, which may be a list."""
+    return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]

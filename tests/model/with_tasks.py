@@ -1,0 +1,40 @@
+"""Random scenarios in which chains wait for tasks: some rules and events of others are changed."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from random import Random
+from typing import Any
+
+from tests.model.scenarios import random_scenario
+
+Json = dict[str, Any]
+
+TIMEOUTS: tuple[Json, ...] = ({"minutes": 30}, {"hours": 1}, {"hours": 24}, {"days": 1}, {"days": 2})
+BECOME_TASKS = ("add_comment", "create_todo", "notify")
+BECOME_ENDS = ("client", "edit", "todo")
+
+
+def task_scenario(seed: int) -> Json:
+    """A third of the rules that only write are tasks, two in three of these hold their chain up."""
+    rng = Random(seed)
+    scenario = deepcopy(random_scenario(rng))
+    made: list[str] = []
+    for pipeline in scenario["pipelines"].values():
+        for listed in pipeline["rules"].values():
+            for rule in listed:
+                if rule["kind"] in BECOME_TASKS and rng.randrange(3) == 0:
+                    rule["kind"], rule["params"] = "create_task", {"name": "look"}
+                    if rng.randrange(3):
+                        hold = {
+                            "hold_until_closed": True,
+                            "hold_timeout": TIMEOUTS[rng.randrange(len(TIMEOUTS))],
+                        }
+                        rule["params"] |= hold
+                    made.append(rule["id"])
+    for event in scenario["events"] if made else []:
+        if event["type"] in BECOME_ENDS and rng.randrange(2):
+            at = event["at"]
+            event.clear()
+            event.update({"at": at, "type": "task", "rule": made[rng.randrange(len(made))]})
+    return scenario

@@ -1,0 +1,35 @@
+"""Watches the clock for the triggers it fires: a date is reached, a record has been idle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from activities.catalogue import nature
+from activities.clock_triggers import ClockTriggers
+from activities.house import House
+from db.doorbell import Doorbell
+from db.engine import Database
+from db.rows import Ids
+from db.rulebook import Rulebook
+from worker.patience import DATABASE_AWAY, in_words, stopped_within
+
+log = structlog.get_logger()
+
+EVERY: Final = 5.0
+
+
+async def watch_the_clock(
+    database: Database, doorbell: Doorbell, house: House, stop: asyncio.Event, now: Callable[[], datetime]
+) -> None:
+    """Look every 5 seconds, until it is time to stop. `now`: the clock (UTC)."""
+    clock = ClockTriggers(database, Rulebook(nature), Ids(), house)
+    while not await stopped_within(stop, EVERY):
+        try:
+            doorbell.ring(*await clock.look(now()))
+        except DATABASE_AWAY as error:
+            log.warning("the database does not answer", error=in_words(error), again_in=EVERY)
