@@ -198,7 +198,7 @@ async def test_the_journeys_that_may_wait_for_it_hear_of_an_edit_and_no_others(
         "select record_id, payload from outbox where kind = 'facts_changed' order by record_id, payload"
     )
     assert [(row["record_id"], row["payload"]["fields"]) for row in rung] == [
-        (deal, [field]) for deal in deals for field in ("company.address", "contact.email")
+        (deal, [field, "client"]) for deal in deals for field in ("company.address", "contact.email")
     ]
 
 
