@@ -1,9 +1,9 @@
-"""The files of documents that a message takes with it."""
+"""Documents of the record that go along: with a message their files, with a post their numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import ARRAY, BigInteger, bindparam, text
 
@@ -17,29 +17,51 @@ MOST: Final = 10 * 1024 * 1024
 """Bytes of all that one message takes with it."""
 
 
+class AttachedDocument(NamedTuple):
+    """A document of the record; `blob` is the digest its file is kept under, `size` its bytes."""
+
+    id: int
+    file: str
+    media_type: str
+    size: int
+    blob: str
+
+
+async def attached_documents(act: Act, written: Sequence[str]) -> list[AttachedDocument]:
+    """The documents, in the order written. Those of other records are none, those of its source aside.
+
+    Raises `Refused` (`attachment_missing`).
+    """
+    if not written:
+        return []
+    ids = document_ids(act, written)
+    rows = await act.tx.execute(_DOCUMENTS, {"ids": ids, "record": act.record.id})
+    found = {row.id: AttachedDocument(*row) for row in rows}
+    if missing := [id_ for id_ in ids if id_ not in found]:
+        raise Refused("attachment_missing", f"the record has no document {missing[0]}")
+    return [found[id_] for id_ in ids]
+
+
 async def attached_files(act: Act, written: Sequence[str]) -> tuple[Attachment, ...]:
-    """The files, in the order written. Documents of other records are none, those of its source aside.
+    """The files of `attached_documents`, in their order.
 
     Raises `Refused`: `attachment_missing`, `attachments_too_large`; and `NotNow` (`store_away`) while they
     cannot be read.
     """
-    if not written:
-        return ()
-    ids = document_ids(act, written)
-    found = {row.id: row for row in await act.tx.execute(_DOCUMENTS, {"ids": ids, "record": act.record.id})}
-    if missing := [id_ for id_ in ids if id_ not in found]:
-        raise Refused("attachment_missing", f"the record has no document {missing[0]}")
-    if (size := sum(found[id_].size for id_ in ids)) > MOST:
+    documents = await attached_documents(act, written)
+    if (size := sum(document.size for document in documents)) > MOST:
         raise Refused("attachments_too_large", f"the attachments have {size} bytes, more than {MOST}")
     files: list[Attachment] = []
-    for id_ in ids:
+    for document in documents:
         try:
-            content = await act.documents.blobs.get(found[id_].blob)
+            content = await act.documents.blobs.get(document.blob)
         except BlobMissing as missing_file:
-            raise Refused("attachment_missing", f"the file of document {id_} is gone") from missing_file
+            raise Refused(
+                "attachment_missing", f"the file of document {document.id} is gone"
+            ) from missing_file
         except StoreAway as away:
             raise NotNow("store_away", away.message) from away
-        files.append(Attachment(found[id_].file, found[id_].media_type, content))
+        files.append(Attachment(document.file, document.media_type, content))
     return tuple(files)
 
 

@@ -26,6 +26,11 @@ HOLD_RESULTS: Mapping[str, dict[str, FieldType]] = MappingProxyType(
     }
 )
 
+_ENDS = {"if_past": "its end lies in the past", "if_empty": "its date is empty"}
+HOLD_ERRORS: Mapping[str, dict[str, str]] = MappingProxyType(
+    {"wait": _ENDS, "control": _ENDS | {"nobody": "it is late, and there is nobody to tell"}}
+)
+
 
 class Kind(BaseModel):
     """A kind as it is shown: its parameters as JSON Schema, its results and named errors."""
@@ -100,6 +105,6 @@ def _of_hold(kind: str, model: type[Written]) -> Kind:
         nature="wait" if kind == "wait" else "control",
         parameters=model.model_json_schema(),
         results=HOLD_RESULTS[kind],
-        errors={"if_past": "its end lies in the past", "if_empty": "its date is empty"},
+        errors=HOLD_ERRORS[kind],
         example={"until": {"after": {"days": 3}}} if kind == "wait" else {"deadline": {"after": {"days": 1}}},
     )

@@ -81,6 +81,7 @@ def _rule(rule: Rule, setting: Setting, steps: Mapping[str, Mapping[str, FieldTy
     reported = {problem.place for problem in general}
     yield from _within("/params", general)
     yield from _within("/params", (own for own in _own(params, setting) if own.place not in reported))
+    yield from _within("/params", _attached(params, steps))
 
 
 def _own(params: BaseModel, setting: Setting) -> Iterator[Problem]:
@@ -95,6 +96,14 @@ def _own(params: BaseModel, setting: Setting) -> Iterator[Problem]:
                 yield from recipients.problems(level.recipients, setting, f"/escalate/{i}/recipients")
                 if level.repeat and i + 1 < len(params.escalate):
                     yield Problem(place=f"/escalate/{i}/repeat", message="only the last level may repeat")
+
+
+def _attached(params: BaseModel, steps: Mapping[str, Mapping[str, FieldType]]) -> Iterator[Problem]:
+    """Documents to be attached that no rule above makes."""
+    for number, word in enumerate(getattr(params, "attachments", ())):
+        section, _, rule = word.partition(":")
+        if section == "document" and rule and "file" not in steps.get(rule, {}):
+            yield Problem(place=f"/attachments/{number}", message=f"no rule {rule!r} above makes a document")
 
 
 class _Part(NamedTuple):

@@ -191,10 +191,17 @@ where exists (select 1 from hold h where h.record_id = b.id and h.outcome = '' a
   or (t.any and (b.id = :id or b.meaning = 'process'))
 order by b.id
 """).bindparams(*_CLIENT)
+# the locks: a wait that opens meanwhile is seen by the next statement, or its opening sees the activity
 _BOUND = text("""
+with held as (
+  select id from record
+  where deleted_at is null and (id = :id or contact_id = :contact or company_id = :company)
+  order by id for no key update
+)
 select exists(select 1 from record where id = :id) as record,
   exists(select 1 from contact where id = :contact) as contact,
-  exists(select 1 from company where id = :company) as company
+  exists(select 1 from company where id = :company) as company,
+  (select count(*) from held) as locked
 """).bindparams(*_CLIENT)
 _ANSWER = text("update client_activity set answer = cast(:answer as jsonb) where external_id = :external_id")
 _STORED = text("select answer from client_activity where external_id = :external_id").columns(answer=JSONB)

@@ -39,6 +39,7 @@ class _Candidate(NamedTuple):
 
     record_id: int
     version: int
+    pipeline: str
     trigger: Trigger
     at: datetime | None = None
 
@@ -104,6 +105,8 @@ class ClockTriggers:
         """Of all that the clock has brought for one record, the first in priority moves it."""
         heard: list[Trigger] = []
         for one in candidates:
+            if one.pipeline != runner.locked.record.pipeline_id:  # it has left since it was found
+                continue
             at = one.at or await self._reached(runner, one)
             if at is None or not (one.at or since < at <= runner.now):
                 continue
@@ -131,7 +134,7 @@ async def _candidates(
     date = trigger.date
     if trigger.event == "idle":
         idle = await tx.execute(_IDLE, own | {"before": now - trigger.idle_for.span})
-        return [_Candidate(row.id, row.version, trigger, row.since) for row in idle]
+        return [_Candidate(row.id, row.version, pipeline, trigger, row.since) for row in idle]
     if date is None:
         return []
     offset = date.offset.span if date.offset else timedelta()
@@ -139,7 +142,7 @@ async def _candidates(
     section, _, name = date.basis.partition(".")
     days = {"low": (since - slack).date().isoformat(), "high": (now + slack).date().isoformat()}
     dated = await tx.execute(_DATED, own | days | {"section": section, "name": name})
-    return [_Candidate(row.id, row.version, trigger) for row in dated]
+    return [_Candidate(row.id, row.version, pipeline, trigger) for row in dated]
 
 
 async def _published(tx: Transaction) -> list[tuple[str, Trigger]]:

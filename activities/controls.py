@@ -14,6 +14,7 @@ from activities.runner import Run, Runner
 from db.facts import HoldRow
 from db.journal import end_holds
 from domain.conditions import judge, turns_at
+from domain.errors import Refused
 from domain.events import Outcome
 from domain.holds.control import Control
 from domain.schedule import due
@@ -48,32 +49,45 @@ async def _late(
         row.late_since, row.state, locked.record.late = deadline, "late", True
         await locked.tx.execute(_FLAG, {"id": locked.record.id})
         say(runner, run, "late", runner.on_time(deadline), {})
-    calendar = await locked.calendar() if params.deadline.working_time else None
-    planned = notices(params, deadline, calendar, locked.zone)
+    planned = notices(params, deadline, await locked.calendar(), locked.zone)
+    heard: list[bool] = []  # of each notice given now, whether anybody heard it
     while (notice := next_notice(planned, row.next_act)) and notice.at <= runner.now:
-        await _tell(runner, run, row, params, notice)
+        heard.append(await _tell(runner, run, row, params, notice))
         row.next_act += 1
+    if heard:  # one key for the act, however many notices were due
+        at = runner.on_time(run.due)
+        if all(heard):
+            claim(runner, run, Outcome(result="done", at=at))
+        else:
+            failed = Outcome(result="failed", reason="nobody", at=at)
+            claim(runner, run, failed, "it is late, and nobody was there to be told")
     return await _next_look(runner, row, params, notice.at if notice else None)
 
 
-async def _tell(runner: Runner, run: Run, row: HoldRow, params: Control, notice: Notice) -> None:
+async def _tell(runner: Runner, run: Run, row: HoldRow, params: Control, notice: Notice) -> bool:
     """One notice. Nobody to tell is a failure the owner hears of; the record is late all the same."""
     locked, at = runner.locked, runner.on_time(notice.at)
     rule = (await locked.rules(run.visit_no)).rule(run.rule)
-    body = Act(locked, run.visit_no, rule, run.n, at, runner.ids).text(params.message).strip()
-    body = body or f"{rule.title or rule.id}: {locked.record.title} is late"
+    act = Act(locked, run.visit_no, rule, run.n, at, runner.ids)
+    body = _message(act, params)
     people = await employees(locked, notice.recipients, at)
     for employee in people:
-        runner.add(runner.notice(run, employee.id, body, at))
+        runner.add(runner.notice(run, employee.id, body, at, act.author))
     told = [employee.id for employee in people]
     row.told = [*row.told, *(e for e in told if e not in row.told)]
-    if (run.visit_no, run.rule, run.n) not in locked.ledger:
-        claim(
-            runner, run, Outcome(result="done" if told else "failed", reason="" if told else "nobody", at=at)
-        )
     say(runner, run, "told_late" if told else "not_told", at, {"told": told, "level": row.next_act})
     if not told and (owner := await runner.owner(run.visit_no)):
         runner.add(runner.notice(run, owner, f"{body} (and nobody was there to be told)", at))
+    return bool(told)
+
+
+def _message(act: Act, params: Control) -> str:
+    """What they are told; where the values have grown too large for the message, that it is late."""
+    try:
+        body = act.text(params.message).strip()
+    except Refused:
+        body = ""
+    return body or f"{act.rule.title or act.rule.id}: {act.record.title} is late"
 
 
 async def _deadline(runner: Runner, row: HoldRow, params: Control) -> datetime | None:

@@ -22,9 +22,9 @@ async def copy_parts(act: Act, to: int, parts: Collection[Part]) -> None:
     """Copy what is asked for to a record that has just been made.
 
     Comments keep their authors and times. Files are the same stored bytes, with no number of their series and
-    no public link. Of the to-dos those are copied that are still to be done, of the bookings those to come:
-    each at the first time from its start on at which its resources, taken by the source, are free. Raises
-    `Refused` as `bookings.book` does.
+    no public link. Of the to-dos those are copied that are to be done, without a reminder that has come, of
+    the bookings those to come: each at the first time from its start on at which its resources, taken by the
+    source, are free. Raises `Refused` as `bookings.book` does.
     """
     asked = {"from": act.record.id, "to": to, "at": act.now}
     for part, sql in (("comments", _COMMENTS), ("files", _FILES), ("todos", _TODOS)):
@@ -81,7 +81,8 @@ from document where record_id = :from order by id
 _TODOS = text("""
 insert into todo (record_id, visit_no, employee_id, subject, description, deadline, important,
   complete_on_exit, reminder_at, created_at)
-select :to, 1, employee_id, subject, description, deadline, important, complete_on_exit, reminder_at, :at
+select :to, 1, employee_id, subject, description, deadline, important, complete_on_exit,
+  case when reminder_at > :at then reminder_at end, :at
 from todo where record_id = :from and completed_at is null order by id
 """).bindparams(*_OF, bindparam("at", type_=DateTime(timezone=True)))
 _BOOKINGS = text("""

@@ -10,11 +10,9 @@ from domain.calendar import Calendar
 from domain.holds.control import Control
 from domain.period import Period, localise, zone_named
 
-MOST_NOTICES = 1000
-
 
 class Notice(NamedTuple):
-    """One notice, in working time if the deadline is. Numbers count from 1."""
+    """One notice, in working time where there is a calendar. Numbers count from 1."""
 
     number: int
     at: datetime
@@ -22,14 +20,19 @@ class Notice(NamedTuple):
 
 
 def notices(params: Control, deadline: datetime, calendar: Calendar | None, zone: str) -> list[Notice]:
-    """All notices of a control that is late, in order. Each `after` counts from the deadline."""
+    """All notices of a control that is late, in order.
+
+    Each `after` counts from the deadline, in working time if the deadline does; a notice that falls outside
+    working time is given at the next working instant.
+    """
     planned = [(deadline, params.recipients)]
+    counted = calendar if params.deadline.working_time else None
     for level in params.escalate:
-        at = _later(deadline, level.after, calendar, zone)
+        at = _later(deadline, level.after, counted, zone)
         planned.append((at, level.recipients))
         if level.repeat:
-            for _ in range(min(level.repeat.at_most, MOST_NOTICES)):
-                at = _later(at, level.repeat.every, calendar, zone)
+            for _ in range(level.repeat.at_most):
+                at = _later(at, level.repeat.every, counted, zone)
                 planned.append((at, level.recipients))
     return [
         Notice(number, calendar.next_working(at) if calendar else at, recipients)

@@ -45,11 +45,11 @@ async def keep(runner: Runner, row: HoldRow) -> None:
     await runner.locked.tx.execute(_KEEP, named | asked)
 
 
-def claim(runner: Runner, run: Run, outcome: Outcome) -> None:
+def claim(runner: Runner, run: Run, outcome: Outcome, error: str = "") -> None:
     """The key of a further act of a hold; its line of the journal is written by the caller."""
     row = {
         "record_id": runner.locked.record.id, "visit_no": run.visit_no, "rule": run.rule, "n": run.n,
-        "outcome": outcome.result, "reason": outcome.reason, "at": outcome.at,
+        "outcome": outcome.result, "reason": outcome.reason, "at": outcome.at, "error": error,
     }  # fmt: skip
     runner.add(Rows("ledger", [row]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from activities.act import Act
 from activities.controls import control_acts
+from activities.effect import Done
 from activities.hold_rows import claim, earlier, opened, say
 from activities.runner import Run, Runner
 from activities.waits import ended_by_client, heard_meanwhile, time_out
@@ -37,7 +38,8 @@ async def open_hold(runner: Runner, run: Run, rule: Rule, params: Params, verdic
     if isinstance(params, Control) and params.until is not None:
         values = locked.values(run.visit_no)
         if judge(params.until, values, at, locked.zone).holds:
-            return runner.end(run, Outcome(result="done", reason="resolved", at=at), verdict=verdict)
+            found = Done({"state": "resolved", "late_by": 0})
+            return runner.end(run, Outcome(result="done", reason="resolved", at=at), found, verdict=verdict)
         row.due_at = earlier(ends.at, turns_at(params.until, values, at, locked.zone))
     try:
         shown = params.instruction if isinstance(params, Wait) else params.message
@@ -49,7 +51,7 @@ async def open_hold(runner: Runner, run: Run, rule: Rule, params: Params, verdic
     runner.end(run, outcome, verdict=verdict)
     runner.add(opened(runner, row, params))
     if isinstance(params, Wait) and (heard := await heard_meanwhile(runner, row, params)):
-        return await ended_by_client(runner, run, row, heard)
+        return await ended_by_client(runner, run, row, params, heard)
     return outcome
 
 

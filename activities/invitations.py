@@ -27,7 +27,7 @@ class People(NamedTuple):
 
     @property
     def boxes(self) -> dict[str, Mailbox]:
-        """Who is invited by e-mail, by the address in lower case: everybody but the responsible."""
+        """Who is invited by e-mail, by the address in lower case; not who only holds the meeting."""
         found = [_box(person) for person in self.participants]
         found += [mailbox(address) for address in self.guests]
         once: dict[str, Mailbox] = {}

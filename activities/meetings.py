@@ -104,7 +104,8 @@ async def move_meeting(
     if after == before:
         return Changed(before)
     if "starts_at" in changes or "ends_at" in changes:
-        check_times(after.starts_at, after.ends_at, by.at)
+        stays = after.starts_at == before.starts_at  # one under way may still be prolonged
+        check_times(after.starts_at, after.ends_at, before.starts_at if stays else by.at)
     after.sequence, after.changed_at = before.sequence + 1, by.at
     people = await people_of(locked.tx, after, set(after.participants) - set(before.participants))
     asked = await invited(locked.tx, meeting_id)

@@ -281,11 +281,11 @@ class Runner:
         """The owner of the rule set a visit runs on; empty where there is none."""
         return (await self.locked.rules(visit_no)).owner or self.locked.around.pipeline.owner_id or ""
 
-    def notice(self, run: Run, employee: str, body: str, at: datetime) -> Rows:
-        """A notification of the system itself."""
+    def notice(self, run: Run, employee: str, body: str, at: datetime, sender: str = "system") -> Rows:
+        """A notification, by default of the system itself."""
         row = {
             "employee_id": employee, "record_id": self.locked.record.id, "visit_no": run.visit_no,
-            "rule": run.rule, "n": run.n, "sender": "system", "body": body, "at": at,
+            "rule": run.rule, "n": run.n, "sender": sender, "body": body, "at": at,
         }  # fmt: skip
         return Rows("notification", [row])
 

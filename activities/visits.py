@@ -20,7 +20,7 @@ from db.locked import Locked
 from db.outbox import face_of
 from db.rows import Change
 from domain import events as e
-from domain.events import Command, Ended, Event, Fired, HoldEnd, Left, Opened, Planned
+from domain.events import TRIGGER, Command, Ended, Event, Fired, HoldEnd, Left, Opened, Planned
 from domain.journey import CLIENT_EDITED, Driven, Replan
 from domain.progress import Progress
 from domain.schedule import Due
@@ -108,13 +108,13 @@ async def replan(runner: Runner, progress: Progress, asked: Replan) -> Driven:
 async def first_to_read(locked: Locked) -> int:
     """The number of the first visit a journey that begins has to look at.
 
-    One that begins anew, because an administrator ended the one before, takes up what was kept too: acts that
-    were done answer what they ended as.
+    One that begins anew, because an administrator ended the one before, takes up what was kept too, and the
+    triggers that this may have fired: acts that were done answer what they ended as.
     """
     record = locked.record
     if record.journey_visit < 2:
         return 1
-    kept = (await locked.tx.execute(_KEPT, {"id": record.id})).scalar_one()
+    kept = (await locked.tx.execute(_KEPT, {"id": record.id, "trigger": TRIGGER})).scalar_one()
     return min(record.journey_visit, kept or record.journey_visit)
 
 
@@ -168,6 +168,9 @@ where v.record_id = :id and not exists (
   select 1 from ledger l
   where l.record_id = v.record_id and l.visit_no = v.visit_no and l.rule = k.rule and l.n = 0
     and l.outcome not in ('', 'open')
+    and (l.triggers = '[]' or exists (
+      select 1 from ledger t
+      where t.record_id = l.record_id and t.visit_no = l.visit_no and t.rule = :trigger || l.rule))
 )
 """).bindparams(bindparam("id", type_=BigInteger))
 _OPENED = """

@@ -89,28 +89,33 @@ async def _move_on(runner: Runner, run: Run, end: HoldEnd, stage: str) -> Outcom
 
 _HEARD = text("""
 select type, at from client_activity
-where at > :after and at <= :now and (record_id = :id or contact_id = :contact or company_id = :company)
+where at > :after and received_at > :after
+  and (record_id = :id or contact_id = :contact or company_id = :company)
 order by at
 """).bindparams(
     bindparam("id", type_=BigInteger), bindparam("contact", type_=BigInteger),
     bindparam("company", type_=BigInteger), bindparam("after", type_=DateTime(timezone=True)),
-    bindparam("now", type_=DateTime(timezone=True)),
 )  # fmt: skip
 
 
 async def heard_meanwhile(runner: Runner, row: HoldRow, params: Wait) -> str:
-    """The type of a client's activity between the time the wait was due to open and its opening."""
-    if row.opened_at <= row.turn:
-        return ""
+    """The type of a client's activity between the time the wait was due to open and its opening.
+
+    An opening on time is booked at the time it was due, and still comes after what is recorded by then. What
+    moved the record here was received when the stage was entered, and is no such activity.
+    """
     record = runner.locked.record
     asked = {"id": record.id, "contact": record.contact_id, "company": record.company_id}
-    found = await runner.locked.tx.execute(_HEARD, asked | {"after": row.turn, "now": row.opened_at})
+    found = await runner.locked.tx.execute(_HEARD, asked | {"after": row.turn})
     return next((heard.type for heard in found if params.ended_by(heard.type)), "")
 
 
-async def ended_by_client(runner: Runner, run: Run, row: HoldRow, heard: str) -> Outcome:
-    """The client was quicker than the opening. What `on_client` brings is left out: the act is older."""
+async def ended_by_client(runner: Runner, run: Run, row: HoldRow, params: Wait, heard: str) -> Outcome:
+    """The client was quicker than the opening. A move of `on_client` is one of that time, and is not made."""
     await runner.flush()
     end = HoldEnd(rule=run.rule, result="done", reason="client", at=row.opened_at)
     runner.add(*await end_holds(runner.locked, run.visit_no, [end], f"client:{heard}"))
+    if isinstance(params.on_client, MoveTo):
+        say(runner, run, "not_moved", row.opened_at, {"heard": heard, "stage": params.on_client.move_to})
+    await follow_end(runner, run._replace(n=1), params, params.on_client, row.opened_at)
     return Outcome(result="done", reason="client", at=row.opened_at)

@@ -29,6 +29,7 @@ from api.routes import (
     mails,
     meetings,
     moves,
+    notifications,
     operations,
     records,
     resources,
@@ -88,7 +89,7 @@ def create_app(
     api = APIRouter(prefix=PREFIX, responses=problems.RESPONSES, dependencies=[key])
     parts = (
         records, contacts, companies, sales, bookings, resources, meetings, calendars, feed, moves, todos,
-        tasks, operations,
+        tasks, notifications, operations,
         client_activities, exceptions, mails, hooks, sms_hooks, documents, templates, rules, about, lists,
     )
     for part in parts:

@@ -92,11 +92,18 @@ class Locked:
     def open_holds(self, visit_no: int) -> list[HoldRow]:
         return [row for row in self.holds.values() if row.visit_no == visit_no and not row.outcome]
 
-    async def hold(self, row: HoldRow) -> Hold:
-        """The open hold as the domain knows it."""
+    async def hold(self, row: HoldRow, at: datetime | None = None) -> Hold:
+        """The open hold as the domain knows it.
+
+        `at`: when it is ended. A control without a condition is late then if its deadline has come, though
+        no worker may have been there to say so; while it is suspended nobody says so.
+        """
         if row.kind == "task":
             return Hold(rule=row.rule, kind="task", since=row.opened_at, due=row.due_at, pinned=row.pinned)
         params = (await self.rules(row.visit_no)).hold(row.rule)
+        watches = isinstance(params, Control) and params.until is None and row.state == "watching"
+        if at and watches and row.due_at and row.due_at <= at and not self.suspended(row.rule):
+            row.state, row.late_since = "late", row.due_at
         return Hold(
             rule=row.rule,
             kind="wait" if row.kind == "wait" else "control",

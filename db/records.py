@@ -234,7 +234,7 @@ async def _leave(
         raise LookupError(f"visit {record.visit_no} of record {record.id} was not read")
     own = [end.rule for end in ends]
     others = [row for row in locked.open_holds(visit.visit_no) if row.rule not in (*own, by.rule)]
-    left = [(await locked.hold(row)).left(reason, by.at, by_rule=bool(by.rule)) for row in others]
+    left = [(await locked.hold(row, by.at)).left(reason, by.at, by_rule=bool(by.rule)) for row in others]
     parts: list[Rows | Change] = []
     parts += await end_holds(locked, visit.visit_no, ends, ended_by)
     parts += await end_holds(locked, visit.visit_no, left, by.who)

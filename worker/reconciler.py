@@ -1,4 +1,4 @@
-"""Puts right what nobody else would: journeys that are behind or were ended, rows nobody needs any more."""
+"""Does what nobody else would: for journeys behind or ended, reminders, and rows nobody needs any more."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from temporalio.service import RPCError
 
 from db.engine import Database
 from db.outbox import behind, of_records, prune
+from db.recycle_bin import purge
+from db.reminders import remind
 from domain.journey import WORKFLOW
 from worker.patience import DATABASE_AWAY, in_words, stopped_within
 from worker.relay import Round, ring
@@ -26,6 +28,8 @@ LOOK_BACK: Final = timedelta(hours=1)
 """How long ago a journey may have been ended to be taken up again."""
 KEPT: Final = timedelta(days=7)
 """So long bells that were rung and answers to an `Idempotency-Key` are kept."""
+BIN: Final = timedelta(days=30)
+"""So long a deleted record may be restored."""
 
 
 async def reconcile(
@@ -38,6 +42,8 @@ async def reconcile(
     """Look every 30 seconds, until it is time to stop. `now`: the clock (UTC)."""
     while not await stopped_within(stop, EVERY):
         try:
+            async with database.transaction() as tx:
+                await remind(tx, now())
             _say(
                 "rang for journeys that are behind",
                 await ring_behind(database, client, task_queue, now() - GRACE),
@@ -48,6 +54,7 @@ async def reconcile(
             )
             async with database.transaction() as tx:
                 await prune(tx, now() - KEPT)
+                await purge(tx, now() - BIN)
         except DATABASE_AWAY as error:
             log.warning("the database does not answer", error=in_words(error), again_in=EVERY)
         except RPCError as error:

@@ -25,10 +25,10 @@ class BookResource(Effect):
     `resources` are `responsible` (the default), `employee:<id>`, `resource:<id>`. `start` is a schedule, as a
     date field or in so many days at a clock time, or a text that gives a time, as `{{ record.visit_at }}`;
     without an offset it is the record's clock. `duration` is how long; `service` names what for. If something
-    is taken then, `on_conflict` says `fail` (the default), `book_anyway`, or `next_free`: the first start
-    from then on, within the `horizon` (30 days), at which all are free, at work and not absent throughout.
-    With `replace` (the default) the bookings of the field are released in the same moment. The field then
-    holds the start.
+    is booked then, `on_conflict` says `fail` (the default), `book_anyway`, or `next_free`: the first start
+    from then on, within the `horizon` (30 days), at which none is booked, and all are at work and not absent
+    throughout. With `replace` (the default) the bookings of the field are released in the same moment. The
+    field then holds the start.
     """
 
     kind: ClassVar[str] = "book_resource"

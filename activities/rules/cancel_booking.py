@@ -17,7 +17,7 @@ from domain.fields import FieldType, Problem
 class CancelBooking(Effect):
     """Releases every active booking of the `field`, of one under way what is left of it.
 
-    Bookings that have ended stay as they were. The field is empty then.
+    Bookings that have ended stay as they were. If any was released, the field is empty then.
     """
 
     kind: ClassVar[str] = "cancel_booking"

@@ -28,9 +28,10 @@ class CreateTask(Effect):
     or an employee's id, by default as whom the rule acts. `deadline`, `planned_start` and `planned_end` are
     schedules that count from now; one whose date field is empty is left out, unless it says `if_empty: fail`.
     `priority` is low, normal or high. `participants` and `observers` are employees, as recipients are
-    written. `checklist` and `tags` are texts; what is empty once it is filled in is left out. `parent` is the
-    id of another task, of whatever record, as `{{ steps.other.id }}`. `estimate` is the effort, in minutes or
-    hours. With `complete_with_checklist` the task is completed when its checklist has been ticked off.
+    written; with `skip_absent` those who are absent are left out. `checklist` and `tags` are texts; what is
+    empty once it is filled in is left out. `parent` is the id of another task, of whatever record, as
+    `{{ steps.other.id }}`. `estimate` is the effort, in minutes or hours. With `complete_with_checklist` the
+    task is completed when its checklist has been ticked off.
 
     With `hold_until_closed` the chain waits until the task is completed, deleted or completed by its
     checklist, at most for `hold_timeout`, which then must be given. The results are the `id` and, once the
@@ -71,6 +72,7 @@ class CreateTask(Effect):
     priority: Priority = "normal"
     participants: list[str] = []
     observers: list[str] = []
+    skip_absent: bool = False
     checklist: list[Text] = []
     tags: list[Text] = []
     parent: Text = ""
@@ -125,8 +127,8 @@ class CreateTask(Effect):
             planned_start=await _instant(act, self.planned_start),
             planned_end=await _instant(act, self.planned_end),
             priority=self.priority,
-            participants=await _ids(act, self.participants),
-            observers=await _ids(act, self.observers),
+            participants=await self._ids(act, self.participants),
+            observers=await self._ids(act, self.observers),
             tags=list(dict.fromkeys(tags)),
             parent_id=await self._parent(act),
             estimate_minutes=None if self.estimate is None else int(self.estimate.span.total_seconds() // 60),
@@ -142,6 +144,10 @@ class CreateTask(Effect):
         if not (await _just_made(act, number) if known is None else known):
             raise Refused("unknown_parent", f"there is no task {written[:40]!r} that it could belong to")
         return number
+
+    async def _ids(self, act: Act, written: list[str]) -> list[str]:
+        people = await recipients.employees(act.locked, written, act.now, skip_absent=self.skip_absent)
+        return [person.id for person in people]
 
     def _hold(self, act: Act) -> Held | None:
         if not self.hold_until_closed or self.hold_timeout is None:
@@ -181,7 +187,3 @@ async def _just_made(act: Act, task_id: int) -> bool:
     ours = (row for row in act.locked.ledger.values() if row.visit_no == act.visit_no)
     made = [row.rule for row in ours if row.results.get("id") == task_id]
     return any(rules.rule(name).kind == CreateTask.kind for name in made)
-
-
-async def _ids(act: Act, written: list[str]) -> list[str]:
-    return [person.id for person in await recipients.employees(act.locked, written, act.now)]

@@ -24,8 +24,8 @@ class CreateTodo(Effect):
     `responsible` is an employee's id, by default the record's responsible. `deadline` is a schedule: now (the
     default), in so many days at a clock time, or a date field. While that field is empty the to-do has no
     deadline; with `if_empty: fail`, or `if_past: fail` for one that is past, it is not made. `reminder` is a
-    period before the deadline. `important` marks it; with `complete_on_exit` it is completed when the record
-    leaves the stage.
+    period before the deadline, at which the employee is notified. `important` marks it; with
+    `complete_on_exit` it is completed when the record leaves the stage.
     """
 
     kind: ClassVar[str] = "create_todo"

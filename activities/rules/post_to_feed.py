@@ -9,7 +9,8 @@ from pydantic import JsonValue
 
 from activities import recipients
 from activities.act import Act
-from activities.attachments import attachment_problems, document_ids
+from activities.attached_files import attached_documents
+from activities.attachments import attachment_problems
 from activities.effect import Done, Effect, Setting, Text
 from domain.errors import Refused
 from domain.fields import FieldType, Problem
@@ -62,7 +63,7 @@ class PostToFeed(Effect):
             "subject": act.text(self.subject, "header"),
             "body": body,
             "recipients": [person.id for person in people],
-            "attachments": document_ids(act, self.attachments),
+            "attachments": [document.id for document in await attached_documents(act, self.attachments)],
             "at": act.now,
         }
         url = f"{act.mail.base_url}/api/v1/feed/{post_id}"

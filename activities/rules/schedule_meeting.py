@@ -43,10 +43,10 @@ class ScheduleMeeting(Effect):
     `responsible` is an employee's id, by default the record's responsible. `participants` are `responsible`,
     `supervisor`, `everybody`, `department:<id>`, `employee:<id>`, or an address, also as a template:
     `{{ contact.email.first }}`. They are invited by e-mail, and employees find it in their calendar feeds;
-    who has no address is named in the results, and the responsible is told. `subject` is by default made of
-    client and date; `description` and `place` are texts (`{{ company.address }}`). `reminders` are periods
-    before the start. `important` marks it; with `complete_on_exit` it counts as held once the record leaves
-    the stage.
+    who has no address is named in the results, and the responsible is told. With `skip_absent` employees who
+    are absent when it starts are left out. `subject` is by default made of client and date; `description` and
+    `place` are texts (`{{ company.address }}`). `reminders` are periods before the start. `important` marks
+    it; with `complete_on_exit` it counts as held once the record leaves the stage.
     """
 
     kind: ClassVar[str] = "schedule_meeting"
@@ -78,6 +78,7 @@ class ScheduleMeeting(Effect):
     place: Text = ""
     responsible: str = "responsible"
     participants: list[Header] = []
+    skip_absent: bool = False
     important: bool = False
     complete_on_exit: bool = False
     reminders: list[Period] = []
@@ -86,9 +87,9 @@ class ScheduleMeeting(Effect):
         person = await recipients.employee(act.locked, self.responsible, act.now)
         if person is None:
             raise Refused("wrong_responsible", f"{self.responsible!r} is no active employee")
-        people, missing = await self._people(act, person)
         zone = ZoneInfo(act.locked.zone)
         start = await self._start(act, person, zone)
+        people, missing = await self._people(act, person, start)
         end = self.duration.add(start, zone)
         meetings.check_times(start, end, act.now)
         subject = act.text(self.subject, "header") or meetings.default_subject(act.locked, self.type, start)
@@ -145,10 +146,10 @@ class ScheduleMeeting(Effect):
         return sorted({(start - r.add(start, zone, -1)) // _MINUTE for r in self.reminders}, reverse=True)
 
     # -- who -----------------------------------------------------------------------------------
-    async def _people(self, act: Act, responsible: EmployeeRow) -> tuple[People, list[str]]:
+    async def _people(self, act: Act, responsible: EmployeeRow, start: datetime) -> tuple[People, list[str]]:
         """The people of the meeting, and what was written in place of an address and is none."""
         words = [word for word in self.participants if not _raw(word)]
-        found = await recipients.employees(act.locked, words, act.now)
+        found = await recipients.employees(act.locked, words, start, skip_absent=self.skip_absent)
         guests: dict[str, str] = {}
         missing: list[str] = []
         for word in filter(_raw, self.participants):

@@ -17,6 +17,7 @@ from db.tables import (
     Booking,
     Comment,
     Document,
+    HistoryLine,
     Journal,
     Meeting,
     Message,
@@ -36,6 +37,7 @@ class Listed(StrEnum):
 
     JOURNAL = "journal"
     COMMENTS = "comments"
+    HISTORY = "history"
     TODOS = "todos"
     TASKS = "tasks"
     NOTIFICATIONS = "notifications"
@@ -49,6 +51,7 @@ class Listed(StrEnum):
 _TABLES: dict[Listed, type[SQLModel]] = {
     Listed.JOURNAL: Journal,
     Listed.COMMENTS: Comment,
+    Listed.HISTORY: HistoryLine,
     Listed.TODOS: Todo,
     Listed.TASKS: Task,
     Listed.NOTIFICATIONS: Notification,

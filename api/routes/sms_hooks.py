@@ -128,7 +128,7 @@ async def _note(service: Service, told: Report) -> None:
 
 
 async def _hear(service: Service, provider: str, reply: ReplyIn) -> None:
-    """Record it, of all who have that number; of a number nobody has, only that it came is logged."""
+    """Record it, of the client who has that number; of one nobody has, only that it came is logged."""
     now, house = service.clock(), service.house
     heard = Heard(
         f"sms:{provider}:{reply.id}", "sms", reply.at or now, source=provider,

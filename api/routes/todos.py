@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import BigInteger, DateTime, bindparam, exists, select, text
 from sqlmodel import col
@@ -63,6 +63,13 @@ class TodoOut(BaseModel):
     completed_by: str | None = None
 
 
+class TodoPage(BaseModel):
+    """To-dos in the order they were made. `next`, if there is more, is the `after` of the next page."""
+
+    items: list[TodoOut]
+    next: int | None = None
+
+
 @router.post("/records/{record_id}/todos", status_code=201, response_model=TodoOut)
 async def create_todo(record_id: PathId, body: TodoIn, service: Served, write: Write) -> Response:
     """Give somebody something to do."""
@@ -85,6 +92,22 @@ async def create_todo(record_id: PathId, body: TodoIn, service: Served, write: W
         return Answer(201, todo)
 
     return await write(work, body.by)
+
+
+@router.get("/employees/{employee_id}/todos")
+async def todos_of_employee(
+    employee_id: Name,
+    service: Served,
+    completed: bool = False,
+    after: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> TodoPage:
+    """What an employee has to do, or has `completed`, on records that are not in the bin."""
+    asked = {"who": employee_id, "completed": completed, "after": after, "limit": limit + 1}
+    async with service.database.transaction() as tx:
+        found = [TodoOut.model_validate(dict(row)) for row in (await tx.execute(_LIST, asked)).mappings()]
+    items = found[:limit]
+    return TodoPage(items=items, next=items[-1].id if len(found) > limit else None)
 
 
 @router.post("/todos/{todo_id}/complete", response_model=TodoOut)
@@ -114,6 +137,12 @@ async def complete_todo(
 _ID = bindparam("id", type_=BigInteger)
 _RECORD_OF = text("select record_id from todo where id = :id").bindparams(_ID)
 _TODO = text("select * from todo where id = :id").bindparams(_ID)
+_LIST = text("""
+select t.* from todo t join record r on r.id = t.record_id
+where t.employee_id = :who and (t.completed_at is not null) = :completed and t.id > :after
+  and r.deleted_at is null
+order by t.id limit :limit
+""").bindparams(bindparam("after", type_=BigInteger))
 _COMPLETE = text("""
 update todo set completed_at = :at, completed_by = :who where id = :id and completed_at is null returning id
 """).bindparams(_ID, bindparam("at", type_=DateTime(timezone=True)))

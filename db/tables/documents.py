@@ -51,7 +51,8 @@ class StampImage(SQLModel, table=True):
 class Document(SQLModel, table=True):
     """A document of a record. `blob` is the digest (SHA-256, hex) under which its bytes are kept.
 
-    `number` is empty for one without a series; `public_token` is what its public link knows.
+    `number` is empty for one without a series; `public_token` is what its public link knows. It outlives the
+    record, as its number was given: it has no foreign key.
     """
 
     __table_args__ = (
@@ -61,7 +62,7 @@ class Document(SQLModel, table=True):
     )
 
     id: int | None = Field(default=None, sa_column=identity())
-    record_id: int = Field(sa_type=BigInteger, foreign_key="record.id", ondelete="CASCADE")
+    record_id: int = Field(sa_type=BigInteger)
     visit_no: int
     rule: str = Field(default="", sa_column_kwargs=BLANK)
     template_id: str

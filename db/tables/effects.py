@@ -47,7 +47,11 @@ class Todo(SQLModel, table=True):
     __table_args__ = (
         Index("ix_todo_record_id", "record_id"),
         Index("ix_todo_open", "employee_id", "deadline", postgresql_where=text("completed_at is null")),
-    )
+        Index(
+            "ix_todo_reminder", "reminder_at",
+            postgresql_where=text("reminded_at is null and completed_at is null"),
+        ),
+    )  # fmt: skip
 
     id: int | None = Field(default=None, sa_column=identity())
     record_id: int = Field(sa_type=BigInteger, foreign_key="record.id", ondelete="CASCADE")
@@ -60,6 +64,7 @@ class Todo(SQLModel, table=True):
     important: bool = Field(default=False, sa_column_kwargs=NO)
     complete_on_exit: bool = Field(default=False, sa_column_kwargs=NO)
     reminder_at: datetime | None = None
+    reminded_at: datetime | None = None
     created_at: datetime
     completed_at: datetime | None = None
     completed_by: str | None = None

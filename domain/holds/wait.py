@@ -24,7 +24,8 @@ class Wait(Written):
     record shows the `instruction`. `ends_on` lists the types of client activity that end it; an empty list
     means every type. In the `mode` `block` (the default) what stands below waits too, with `marker` the chain
     goes on. `on_client` and `on_timeout` say what its end brings: `nothing`, `notify` (the responsible),
-    `todo`, or a move, written `{"move_to": "<stage>"}`.
+    `todo`, or a move, written `{"move_to": "<stage>"}`. Its results are how it `ended` (`client`, `time`,
+    `person`, or `cancelled`), `by` whom or what, and `at` which instant.
     """
 
     until: Schedule

@@ -26,13 +26,18 @@ from worker.running import running
 async def product(
     request: pytest.FixtureRequest, postgres: Cluster, template_url: str, temporal: WorkflowEnvironment
 ) -> AsyncIterator[Product]:
-    """The company of `builders.company`; once with the worker's workflow cache and once without."""
+    """The company of `builders.company`; once with the worker's workflow cache and once without.
+
+    Ben alone has working time: what all others do does not depend on when the tests are run.
+    """
     name = f"journeys_{uuid4().hex}"
     server = await asyncpg.connect(postgres.dsn())
     await server.execute(f"create database {name} template {TEMPLATE} strategy file_copy")
     database = Database(postgres.dsn(name))
     async with database.transaction() as tx:
-        await builders.company(tx)
+        await builders.company(tx, calendar=None)
+        await builders.calendar_of(tx, "office")
+        await tx.execute(text("update employee set calendar_id = 'office' where id = 'ben'"))
         # ids that nobody else has given a journey
         first = {"first": uuid4().int % 2**40}
         await tx.execute(text("select setval(pg_get_serial_sequence('record', 'id'), :first)"), first)

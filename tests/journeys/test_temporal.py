@@ -10,8 +10,9 @@ from temporalio.testing import WorkflowEnvironment
 
 from db.settings import Settings
 from db.temporal import DATA_CONVERTER, Connection
+from domain.events import Closing
 from domain.journey import SEARCH_ATTRIBUTES, JourneyState
-from domain.progress import Closing, Progress
+from domain.progress import Progress
 from worker import search_attributes
 
 NOTHING = "127.0.0.1:1"

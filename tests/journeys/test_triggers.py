@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
+import pytest
+
+from db.doorbell import deliver
+from db.outbox import Bell
+from domain.journey import Face
 from tests.journeys.product import Deal, Product
 from tests.journeys.rules import comment, edit, move, rules, wait
 
@@ -66,3 +72,27 @@ async def test_what_does_not_match_moves_nothing_and_the_visit_goes_on(product: 
     await deal.pass_time(hours=4)
     assert await deal.comments() == ["then"]
     assert await stage(deal) == "new"
+
+
+@pytest.mark.parametrize("left", [False, True], ids=["in the present visit", "by a kept rule of one left"])
+async def test_it_is_judged_though_an_administrator_ended_the_journey_between_the_act_and_the_trigger(
+    product: Product, left: bool
+) -> None:
+    price = edit("price", "amount", 7, on_exit="keep", **HOUR)
+    deal = await product.deal({"new": rules([price])}, triggers=[priced("deal")])
+    if left:
+        await deal.move("offer")
+    due = (await deal.rest()).progress.next_due
+    assert due is not None
+    gate = product.gates.close(deal.handle.id, "edit_record")
+    await deal.forward(due)
+    await gate.reached.wait()
+    await deal.handle.terminate("an administrator pressed the button")
+    gate.open.set()
+    assert await stage(deal) == ("offer" if left else "new")
+    visit, face = {"visit_no": 2 if left else 1}, Face(record_type="deal", pipeline="sales", stage="new")
+    bell = Bell(uuid4(), deal.id, "entered", visit, 1, face)
+    await deliver(product.environment.client, bell, product.queue)
+    await deal.pass_time(hours=2)  # the new journey's clock begins with the machine's
+    assert await stage(deal) == "deal"
+    assert (await deal.outcomes())["trigger:price"] == "done"

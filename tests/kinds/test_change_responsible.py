@@ -133,6 +133,20 @@ async def test_open_todos_are_handed_over_where_that_is_asked(desk: Desk) -> Non
     assert whose == {"Call": "ben", "Done": "ada", "Elsewhere": "ada", "Hers": "eve"}
 
 
+async def test_open_tasks_are_handed_over_where_that_is_asked(desk: Desk) -> None:
+    deal = await desk.deal(responsible="ada")
+    for name, assignee in (("Measure", "ada"), ("Done", "ada"), ("Hers", "eve")):
+        await desk.does(deal, "create_task", rule=name.lower(), name=name, assignee=assignee)
+    await desk.run("update task set ended_at = created_at, ended_how = 'completed' where name = 'Done'")
+    await desk.does(deal, "create_todo", subject="Call", responsible="ada")
+    await desk.does(deal, "change_responsible", candidates=["employee:ben"], hand_over=["tasks"])
+    whose = {row["name"]: row["assignee_id"] for row in await desk.rows("task")}
+    assert whose == {"Measure": "ben", "Done": "ada", "Hers": "eve"}
+    handed = await desk.row("task_line", "event = 'handed_over'")
+    assert handed["detail"] == {"from": "ada", "to": "ben"}
+    assert (await desk.row("todo"))["employee_id"] == "ada"
+
+
 async def test_a_record_without_a_responsible_gets_one(desk: Desk) -> None:
     done = await desk.does(
         await desk.deal(responsible=None), "change_responsible", candidates=["employee:ben"]

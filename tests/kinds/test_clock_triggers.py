@@ -8,9 +8,11 @@ from typing import Any
 
 from activities.clock_triggers import ClockTriggers
 from activities.house import House
+from db.records import By, change_pipeline
 from tests import builders
 from tests.builders import NOON
 from tests.kinds.conftest import Desk
+from tests.kinds.test_client_activity import blocked
 from tests.kinds.test_triggers import published, stage, trigger
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -130,3 +132,18 @@ async def test_what_did_not_move_it_is_not_asked_again_for_the_same_idleness(des
     assert await looks(desk, NOON, NOON + HOUR) == []
     await desk.run(f"update record set amount = 2000 where id = {deal}")
     assert await looks(desk, NOON + 2 * HOUR) == []
+
+
+async def test_a_record_that_changes_its_pipeline_meanwhile_is_moved_by_no_trigger_of_the_old_one(
+    desk: Desk,
+) -> None:
+    await desk.run(lambda tx: builders.pipeline(tx, "second", builders.SALES))
+    await published(desk, dated("soon", "offer"))
+    deal = await desk.deal(fields={"visit_at": (NOON + HOUR).isoformat()})
+    assert await looks(desk, NOON) == []
+    async with desk.locked(deal) as locked:
+        await change_pipeline(locked, "second", "new", By("eve", NOON + HOUR))
+        looked = asyncio.create_task(looks(desk, NOON + HOUR))
+        await blocked(desk)
+    assert await looked == []
+    assert await stage(desk, deal) == "new"

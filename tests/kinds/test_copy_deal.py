@@ -146,6 +146,21 @@ async def test_comments_keep_author_and_time_and_todos_that_are_done_stay_behind
     assert (todo["visit_no"], todo["rule"], todo["completed_at"]) == (1, "", None)
 
 
+async def test_a_todo_reminds_once_more_only_if_its_reminder_is_to_come(desk: Desk) -> None:
+    deal = await desk.deal()
+    for rule, days in (("a", 0), ("b", 2)):
+        deadline = {"after": {"days": days}}
+        await desk.does(
+            deal, "create_todo", rule=rule, subject=rule, deadline=deadline, reminder={"hours": 1}
+        )
+    await desk.does(deal, "copy_deal", copies=["todos"])
+    (copy,) = await copies(desk, deal)
+    reminders = {(row["record_id"], row["subject"]): row["reminder_at"] for row in await desk.rows("todo")}
+    assert reminders[deal, "a"] == NOON - timedelta(hours=1)
+    assert reminders[copy["id"], "a"] is None
+    assert reminders[copy["id"], "b"] == reminders[deal, "b"] == NOON + timedelta(days=2, hours=-1)
+
+
 async def test_files_are_the_same_bytes_without_a_number_of_their_series(desk: Desk) -> None:
     deal = await a_deal(desk)
     file = {"blob": "ab" * 32, "file": "offer.pdf", "title": "Offer", "number": "O-1"}

@@ -80,6 +80,17 @@ async def test_it_has_what_its_parameters_say(desk: Desk) -> None:
     ]  # fmt: skip
 
 
+async def test_absent_participants_and_observers_are_skipped_where_that_is_asked(desk: Desk) -> None:
+    deal, day = await desk.deal(), timedelta(days=1)
+    await desk.run(lambda tx: builders.absence(tx, "ben", NOON - day, NOON + day))
+    named = {"participants": ["department:sales"], "observers": ["employee:ben", "employee:eve"]}
+    for skip in (False, True):
+        await desk.does(deal, "create_task", name="Check", skip_absent=skip, **named)
+    everybody, present = await desk.rows("task", order="id")
+    assert (everybody["participants"], everybody["observers"]) == (["ada", "ben", "hugo"], ["ben", "eve"])
+    assert (present["participants"], present["observers"]) == (["ada", "hugo"], ["eve"])
+
+
 async def test_it_may_belong_to_a_task_that_an_earlier_rule_made(desk: Desk) -> None:
     deal = await published(
         desk, rule("first", name="Offer"), rule("second", name="Measure", parent="{{ steps.first.id }}")

@@ -8,6 +8,7 @@ import pytest
 
 from activities.check import check
 from db.records import By, move
+from db.reminders import remind
 from domain.errors import Refused
 from domain.rule import RuleSet
 from tests import builders
@@ -23,8 +24,8 @@ async def test_a_todo_of_the_responsible_due_now(desk: Desk) -> None:
     assert todo == {
         "id": todo["id"], "record_id": deal, "visit_no": 1, "rule": "call", "employee_id": "ben",
         "subject": "Call about A roof for Klein", "description": "", "deadline": NOON, "important": False,
-        "complete_on_exit": False, "reminder_at": None, "created_at": NOON, "completed_at": None,
-        "completed_by": None,
+        "complete_on_exit": False, "reminder_at": None, "reminded_at": None, "created_at": NOON,
+        "completed_at": None, "completed_by": None,
     }  # fmt: skip
 
 
@@ -83,6 +84,22 @@ async def test_a_reminder_lies_before_the_deadline(desk: Desk) -> None:
     todo = await desk.row("todo")
     assert todo["deadline"] == datetime(2026, 3, 30, 11, 0, tzinfo=UTC)
     assert todo["reminder_at"] == datetime(2026, 3, 16, 12, 0, tzinfo=UTC)
+
+
+async def test_of_an_open_todo_its_employee_is_reminded_once(desk: Desk) -> None:
+    deal, binned, hour = await desk.deal(), await desk.deal(), timedelta(hours=1)
+    how = {"deadline": {"after": {"hours": 2}}, "reminder": {"hours": 1}}
+    for record, subject in ((deal, "Call"), (deal, "Done"), (binned, "Forget it")):
+        await desk.does(record, "create_todo", subject=subject, responsible="ben", **how)
+    await desk.does(deal, "create_todo", subject="No reminder")
+    await desk.run("update todo set completed_at = created_at, completed_by = 'ada' where subject = 'Done'")
+    await desk.does(binned, "delete_record")
+    for now, reminded in ((NOON, 0), (NOON + hour, 1), (NOON + 2 * hour, 0)):
+        async with desk.database.transaction() as tx:
+            assert await remind(tx, now) == reminded
+    told = await desk.row("notification")
+    assert (told["employee_id"], told["record_id"], told["at"]) == ("ben", deal, NOON + hour)
+    assert told["body"] == "Reminder: Call"
 
 
 async def test_those_with_complete_on_exit_are_completed_by_leaving(desk: Desk) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from db.records import By, restore
+from db.recycle_bin import purge
 from tests import builders
 from tests.builders import NOON
 from tests.kinds.conftest import Desk, refused_on_save
@@ -47,6 +48,20 @@ async def test_what_is_deleted_is_not_deleted_again(desk: Desk) -> None:
     done = await desk.does(deal, "delete_record")
     assert done.moved_to == 0
     assert (await desk.record(deal))["visit_no"] == 2
+
+
+async def test_it_is_purged_after_a_period_and_what_was_decided_stays(desk: Desk) -> None:
+    gone, young, there = await desk.deal(), await desk.deal(), await desk.deal()
+    await desk.does(gone, "add_comment", text="Hi")
+    await desk.does(gone, "generate_code", series="coupons")
+    await desk.does(gone, "delete_record")
+    await desk.does(young, "delete_record", now=LATER)
+    async with desk.database.transaction() as tx:
+        assert await purge(tx, LATER) == 1
+    assert [row["id"] for row in await desk.rows("record", order="id")] == [young, there]
+    assert await desk.rows("comment") == []
+    assert [event for event, *_ in await desk.journal(gone)] == ["created", "deleted"]
+    assert (await desk.row("code"))["record_id"] == gone
 
 
 def test_it_takes_no_parameters() -> None:

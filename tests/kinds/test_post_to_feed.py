@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import insert
+from sqlmodel import col
 
+from db.tables import Document
 from domain.errors import Refused
 from tests import builders
 from tests.builders import NOON
@@ -57,18 +60,46 @@ async def test_it_fails_when_the_text_is_empty(desk: Desk) -> None:
     assert refused.value.reason == "text_empty"
 
 
+async def a_document(desk: Desk, record: int) -> int:
+    """A document of the record, as a rule would have made it."""
+    made = insert(Document).values(
+        record_id=record, visit_no=1, template_id="offer", template_version=1, title="Offer", format="pdf",
+        media_type="application/pdf", file="offer.pdf", blob="0" * 64, size=1, at=NOON,
+    )  # fmt: skip
+    async with desk.database.transaction() as tx:
+        return int((await tx.execute(made.returning(col(Document.id)))).scalar_one())
+
+
 async def test_a_document_is_attached_by_the_number_a_field_holds(desk: Desk) -> None:
-    deal = await desk.deal(fields={"reference": "17", "coupon": "none"})
+    deal = await desk.deal()
+    document = await a_document(desk, deal)
+    await desk.run(f'update record set fields = \'{{"reference": "{document}"}}\'')
     await desk.does(deal, "post_to_feed", text="Look", attachments=["record.reference", "record.reference"])
-    assert (await desk.row("feed_post"))["attachments"] == [17]
+    assert (await desk.row("feed_post"))["attachments"] == [document]
 
 
-@pytest.mark.parametrize("missing", ["document:offer", "record.coupon"])
+async def test_a_document_that_an_earlier_rule_of_the_visit_made_is_attached(desk: Desk) -> None:
+    deal = await desk.deal()
+    document = await a_document(desk, deal)
+    await desk.run(
+        "insert into ledger (record_id, visit_no, rule, outcome, at, results)"
+        f" values ({deal}, 1, 'paper', 'done', now(), '{{\"id\": {document}}}')"
+    )
+    await desk.does(deal, "post_to_feed", text="Look", attachments=["document:paper"])
+    assert (await desk.row("feed_post"))["attachments"] == [document]
+
+
+@pytest.mark.parametrize("missing", ["none", "4711", "of another record"])
 async def test_it_fails_when_a_document_is_missing(desk: Desk, missing: str) -> None:
-    deal = await desk.deal(fields={"coupon": "none"})
-    with pytest.raises(Refused) as refused:
-        await desk.does(deal, "post_to_feed", text="Look", attachments=[missing])
-    assert refused.value.reason == "attachment_missing"
+    deal, other = await desk.deal(), await desk.deal()
+    if missing == "of another record":
+        missing = str(await a_document(desk, other))
+    await desk.run(f'update record set fields = \'{{"coupon": "{missing}"}}\'')
+    for attached in ("document:offer", "record.coupon"):
+        with pytest.raises(Refused) as refused:
+            await desk.does(deal, "post_to_feed", text="Look", attachments=[attached])
+        assert refused.value.reason == "attachment_missing"
+    assert await desk.rows("feed_post") == []
 
 
 def test_what_is_refused_on_save() -> None:

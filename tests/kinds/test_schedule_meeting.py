@@ -227,6 +227,19 @@ async def test_participants_are_employees_and_addresses_each_once(desk: Desk) ->
     assert [row["recipient"] for row in await desk.rows("invitation", order="recipient")] == expected
 
 
+async def test_who_is_absent_when_it_starts_is_skipped_where_that_is_asked(desk: Desk) -> None:
+    await desk.run(
+        lambda tx: builders.absence(tx, "ben", utc(3, 8), utc(3, 12)),
+        lambda tx: builders.absence(tx, "eve", utc(2, 8), utc(2, 18)),  # back by then
+    )
+    deal, named = await desk.deal(), ["employee:ben", "employee:eve"]
+    for skip in (False, True):
+        start = {"on": "2026-03-03", "at": "10:00"}
+        await desk.does(deal, "schedule_meeting", start=start, participants=named, skip_absent=skip)
+    everybody, present = await desk.rows("meeting", order="id")
+    assert (everybody["participants"], present["participants"]) == (["ben", "eve"], ["eve"])
+
+
 async def test_who_has_no_address_is_named_and_the_others_are_invited(desk: Desk) -> None:
     await desk.run(lambda tx: builders.employee(tx, "zoe", email=""))
     named = ["employee:zoe", "{{ contact.email.first }}", "employee:ben", "not an address@"]

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from icalendar import Calendar
 
 from tests.builders import NOON, WORK_WEEK
 from tests.stories.conftest import Api, Stored
@@ -121,6 +122,32 @@ async def test_a_booking_of_a_deleted_record_stays_until_somebody_cancels_it(api
     refused(await api.post(f"/records/{deal}/bookings", json=VISIT), 404, "gone")
     assert (await api.made(f"/bookings/{booking['id']}/cancel"))["state"] == "cancelled"
     assert (await api.seen("/bookings", **DAY))["items"] == []
+
+
+async def test_the_employees_calendar_shows_a_booking_until_it_is_cancelled(api: Api, deal: int) -> None:
+    url = (await api.made("/employees/ada/calendar-feed"))["url"]
+
+    async def shown() -> list[tuple[str, datetime, datetime, int]]:
+        answer = await api.get(url.removeprefix("http://127.0.0.1:8000/api/v1"))
+        events = Calendar.from_ical(answer.content).walk("VEVENT")
+        return [(str(e["summary"]), e["dtstart"].dt, e["dtend"].dt, e["sequence"]) for e in events]
+
+    async def agenda() -> list[str]:
+        return [item["subject"] for item in (await api.seen("/employees/ada/agenda"))["items"]]
+
+    body = VISIT | {"service": "Measuring", "replace": False}
+    first = await api.made(f"/records/{deal}/bookings", **body)
+    second = await api.made(f"/records/{deal}/bookings", **body | {"start": (THEN + HOUR).isoformat()})
+    assert await shown() == [
+        ("Measuring", THEN, THEN + HOUR, 0), ("Measuring", THEN + HOUR, THEN + 2 * HOUR, 0)
+    ]  # fmt: skip
+    await api.made(f"/bookings/{first['id']}/cancel", by="ada")
+    assert await shown() == [("Measuring", THEN + HOUR, THEN + 2 * HOUR, 0)]
+    assert await agenda() == ["Measuring"]
+    api.now = THEN + HOUR + HOUR / 2
+    await api.made(f"/bookings/{second['id']}/cancel", by="ada")
+    assert await shown() == [("Measuring", THEN + HOUR, api.now, 1)], "it was cut short"
+    assert await agenda() == []
 
 
 async def test_what_is_booked_is_seen_by_resource_and_interval(api: Api, deal: int) -> None:

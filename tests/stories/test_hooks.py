@@ -16,6 +16,7 @@ from standardwebhooks import Webhook
 from structlog.testing import capture_logs
 
 from api.app import create_app
+from api.auth import SELF_GUARDED
 from api.webhooks import verified
 from db.engine import Database
 from db.settings import Settings
@@ -114,6 +115,22 @@ async def test_what_is_forged_old_or_unsigned_is_refused_and_does_nothing(
     assert "clara" not in str(logged)
     assert await stored.counts() == before
     assert await stored("select * from inbound_mail") == []
+
+
+async def test_what_needs_no_key_of_the_api_needs_a_proof_of_its_own(hooks: Api) -> None:
+    document = (await hooks.get("/openapi.json")).json()
+    open_ways = [
+        (method, path) for path, methods in document["paths"].items() for method in methods
+        if path.startswith(SELF_GUARDED)
+    ]  # fmt: skip
+    assert len(open_ways) >= 8
+    for method, path in open_ways:
+        way = path.removeprefix("/api/v1").replace("{source}", "bank").replace("{token}", "b" * 43)
+        assert (await hooks.request(method, way)).status_code in (401, 404), path
+    up = "/%2e%2e/records"
+    for trick in (f"/hooks{up}", "/hooks/..%2frecords", "/hooks//records", f"/shared{up}"):
+        answers = [await hooks.request(method, trick) for method in ("GET", "POST")]
+        assert {answer.status_code for answer in answers} <= {401, 404, 405, 422}, trick
 
 
 async def test_a_source_without_a_secret_is_unknown(hooks: Api, stored: Stored) -> None:

@@ -112,6 +112,17 @@ async def test_moving_cancelling_and_completing(api: Api, stored: Stored) -> Non
     ]  # fmt: skip
 
 
+async def test_a_meeting_under_way_can_be_prolonged_but_not_begin_anew_in_the_past(api: Api) -> None:
+    meeting = await a_meeting(api, await a_deal(api, responsible="ada"), participants=["ben"])
+    api.now = datetime(2026, 3, 3, 9, 30, tzinfo=UTC)
+    path = f"/meetings/{meeting['id']}/move"
+    longer = await api.made(path, end="2026-03-03T10:30:00Z", start=START)
+    assert (longer["starts_at"], longer["ends_at"]) == (START, "2026-03-03T10:30:00Z")
+    assert [one["sequence"] for one in longer["invitations"]] == [0, 1]
+    refused(await api.post(path, json={"start": "2026-03-03T09:15:00Z"}), 422, "start-past")
+    refused(await api.post(path, json={"end": START}), 422, "wrong-duration")
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"start": "2026-03-02T11:59:59Z"}, "start-past"),
     ({"start": "2026-03-03T09:00:00"}, "invalid-request"),

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from activities.check import _parts, check
-from activities.effect import Effect, Setting, Template, Text
+from activities.effect import DocumentTemplate, Effect, Setting, Template, Text
 from activities.places import as_problems
 from domain.fields import Field, Problem, standard
 from domain.rule import RuleSet
@@ -91,6 +91,20 @@ def test_a_kind_is_refused_on_a_record_type_it_is_not_for() -> None:
 )
 def test_parameters_that_do_not_validate_name_their_place(params: dict[str, Any], place: str) -> None:
     assert only(problems(new=[rule("hello", params=params)])).place == f"/stages/new/0{place}"
+
+
+def test_a_document_to_be_attached_is_one_that_a_rule_above_makes() -> None:
+    makes = rule("contract", "create_document", {"template": "offer"})
+    sends = {"subject": "Hello", "text": "x", "attachments": ["document:contract"]}
+    place, message = "/stages/new/0/params/attachments/0", "no rule 'contract' above makes a document"
+    setting = SETTING._replace(templates={"offer": DocumentTemplate("typst", ())})
+    for kind, params in (("send_email", sends), ("post_to_feed", {"subject": "x", "text": "x"} | sends)):
+        told = rule("told", kind, params)
+        assert check(RuleSet.model_validate({"stages": {"new": [makes, told]}}), setting, {}) == []
+        found = only(check(RuleSet.model_validate({"stages": {"new": [told, makes]}}), setting, {}))
+        assert (found.place, found.message) == (place, message)
+    other = rule("contract", "create_todo", {"subject": "Write it"})  # it has an id too
+    assert only(problems(new=[other, rule("told", "send_email", sends)])).message == message
 
 
 def test_parameters_of_holds_name_the_place_within_a_union() -> None:

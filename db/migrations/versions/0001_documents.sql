@@ -47,7 +47,6 @@ CREATE TABLE document (
     at TIMESTAMP WITH TIME ZONE NOT NULL,
     CONSTRAINT pk_document PRIMARY KEY (id),
     CONSTRAINT uq_document_series_number UNIQUE (series, number),
-    CONSTRAINT uq_document_public_token UNIQUE (public_token),
-    CONSTRAINT fk_document_record_id FOREIGN KEY(record_id) REFERENCES record (id) ON DELETE CASCADE
+    CONSTRAINT uq_document_public_token UNIQUE (public_token)
 );
 CREATE INDEX ix_document_record_id_id ON document (record_id, id);
