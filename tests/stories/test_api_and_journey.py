@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-import httpx2
 import pytest
-from sqlalchemy import text
-from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-from api.app import create_app
 from db.engine import Database
-from tests import builders
-from tests.stories.conftest import SETTINGS, Api
-from worker.relay import relay
-from worker.running import running
+from tests.stories.conftest import Api
+from tests.stories.living import living
 
 COMMENT: dict[str, Any] = {"id": "hello", "kind": "add_comment", "params": {"text": "hello"}}
 WAITS: dict[str, Any] = {"until": {"after": {"days": 3}}, "instruction": "they decide"}
@@ -30,24 +23,8 @@ THEN: dict[str, Any] = COMMENT | {"id": "then", "after_previous": True}
 @pytest.fixture
 async def api(database: Database, temporal: WorkflowEnvironment) -> AsyncIterator[Api]:
     """The API, a worker and a relay over one database and one task queue of their own."""
-    async with database.transaction() as tx:
-        await builders.company(tx)
-        # ids that no other test has given a journey
-        first = {"first": uuid4().int % 2**40}
-        await tx.execute(text("select setval(pg_get_serial_sequence('record', 'id'), :first)"), first)
-    settings = SETTINGS.model_copy(update={"task_queue": f"api-{uuid4().hex}"})
-
-    async def connect() -> Client:
-        return temporal.client
-
-    app = create_app(settings, clock=lambda: datetime.now(UTC), database=database, connect=connect)
-    async with app.router.lifespan_context(app), running(temporal.client, database, settings):
-        stop = asyncio.Event()
-        relaying = asyncio.create_task(relay(database, temporal.client, settings.task_queue, stop))
-        async with Api(httpx2.ASGITransport(app=app, raise_app_exceptions=False)) as caller:
-            yield caller
-        stop.set()
-        await relaying
+    async with living(database, temporal) as caller:
+        yield caller
 
 
 async def a_deal(api: Api, *rules: dict[str, Any], **more: Any) -> int:
