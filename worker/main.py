@@ -41,13 +41,14 @@ async def run(settings: Settings, client: Client, database: Database, stop: asyn
     queue = settings.task_queue
     async with running(client, database, settings) as doorbell:
         log.info("the worker works", task_queue=queue, namespace=client.namespace)
+        mail = mail_of(settings)
         async with asyncio.TaskGroup() as beside:
             beside.create_task(relay(database, client, queue, stop))
             beside.create_task(reconcile(database, client, queue, stop, _now))
             beside.create_task(watch_the_clock(database, doorbell, House.of(settings), stop, _now))
-            mail = mail_of(settings)  # its letters hold no connection open
             beside.create_task(deliver_invitations(database, mail, settings.mail_from, stop, _now))
             await stop.wait()
+        await mail.close()
         log.info("the worker drains")
 
 

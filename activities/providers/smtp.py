@@ -19,16 +19,19 @@ _SHUTTING_DOWN = 421
 _START_INPUT = 354
 _NO_SUCH_ADDRESS = 550
 _GOODBYE = 2.0  # seconds; the message is through, the answer to QUIT matters to nobody
+_KEPT_FOR = 10.0  # seconds
+_MOST_KEPT = 4
 _LONE_BREAK = re.compile(rb"\r\n|\r|\n")
 _LEADING_DOT = re.compile(rb"(?m)^\.")
 
 
 class SmtpMail:
-    """One account at one server; a connection a message.
+    """One account at one server.
 
-    `timeout` (seconds) bounds every step: connecting, each reply; all that comes before the message takes at
-    most five times that. With `starttls` nothing is said in the clear, and the server's certificate must be
-    valid. `name` is said in EHLO, by default the machine's.
+    A connection that is through with a message is kept for the next one, for some seconds. `timeout`
+    (seconds) bounds every step: connecting, each reply; all that comes before the message takes at most five
+    times that. With `starttls` nothing is said in the clear, and the server's certificate must be valid.
+    `name` is said in EHLO, by default the machine's.
     """
 
     def __init__(
@@ -45,30 +48,56 @@ class SmtpMail:
         self._host, self._port, self._timeout = host, port, timeout
         self._username, self._password, self._starttls = username, password, starttls
         self._name = name or socket.gethostname()
+        self._idle: list[SMTP] = []
 
     async def send(self, letter: Letter) -> Delivery:
         """Hand the letter over. Raises `NotSent` until DATA is answered, `Ambiguous` after that."""
-        client = SMTP(
+        client = await self._kept() or SMTP(
             hostname=self._host, port=self._port, timeout=self._timeout,
             start_tls=False, local_hostname=self._name,
         )  # fmt: skip
         try:
             with _nothing_sent():
                 async with asyncio.timeout(5 * self._timeout):
-                    await self._greet(client)
+                    if not client.is_connected:
+                        await self._greet(client)
                     delivery = await _envelope(client, letter)
                     if delivery.accepted:
                         await _begin(client)
             if delivery.accepted:
                 await self._content(client, letter.content)
-            with suppress(SMTPException, OSError):
-                await client.quit(timeout=_GOODBYE)
-        finally:
+        except BaseException:  # whatever is on its wire, nobody reads it any more
             client.close()
+            raise
+        await self._keep(client)
         return delivery
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Say goodbye on the connections that were kept."""
+        kept, self._idle = self._idle, []
+        await asyncio.gather(*(_goodbye(client) for client in kept))
+
+    async def _kept(self) -> SMTP | None:
+        """A connection that was kept and is still good; RSET (RFC 5321, 4.1.1.5) begins a message anew."""
+        while self._idle:
+            client = self._idle.pop()
+            with suppress(SMTPException, OSError):
+                await client.rset(timeout=_GOODBYE)
+                return client
+            client.close()
+        return None
+
+    async def _keep(self, client: SMTP) -> None:
+        if len(self._idle) >= _MOST_KEPT or not client.is_connected:
+            return await _goodbye(client)
+        self._idle.append(client)
+        asyncio.get_running_loop().call_later(_KEPT_FOR, self._let_go, client)
+
+    def _let_go(self, client: SMTP) -> None:
+        """It has waited long enough, if it still does; one in use has another such call to come."""
+        if client in self._idle:
+            self._idle.remove(client)
+            client.close()
 
     async def _greet(self, client: SMTP) -> None:
         await client.connect()
@@ -96,6 +125,12 @@ class SmtpMail:
             raise NotSent(_shown(Reply(code, _printable(said))), temporary=code // 100 == 4)
         if code // 100 != 2:
             raise Ambiguous(f"the message was sent, and the answer is none: {code} {_printable(said)}")
+
+
+async def _goodbye(client: SMTP) -> None:
+    with suppress(SMTPException, OSError):
+        await client.quit(timeout=_GOODBYE)
+    client.close()
 
 
 @contextmanager

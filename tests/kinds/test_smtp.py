@@ -19,6 +19,7 @@ from tests.smtp_sink import SmtpSink
 
 ADA, BEN = "ada@company.example", "ben@company.example"
 CONTENT = b"Subject: Hi\r\n\r\nHo\r\n"
+LETTER = Letter("<1@a.example>", "a@b.example", (ADA,), CONTENT)
 SILENCE, DROP = "silence", "drop"
 CONNECT, MESSAGE = "connect", "message"
 """Stages of the dialogue that are no commands."""
@@ -80,6 +81,52 @@ async def deliver(server: Scripted | SmtpSink, *to: str, content: bytes = CONTEN
     mail = SmtpMail("127.0.0.1", server.port, **{"timeout": 5.0, "name": "crm.example"} | how)  # type: ignore[arg-type]
     async with asyncio.timeout(30):  # of the test: nothing waits for ever
         return await mail.send(Letter("<1@company.example>", "crm@company.example", to or (ADA,), content))
+
+
+# -- connections -------------------------------------------------------------------------------------
+async def both(server: Scripted, between: str = "") -> None:
+    """Two letters by one account; `between`: what the server then answers to RSET."""
+    mail, letter = SmtpMail("127.0.0.1", server.port), LETTER
+    await mail.send(letter)
+    server.replies |= {"RSET": between} if between else {}
+    assert (await mail.send(letter)).accepted == (ADA,)
+    await mail.close()
+
+
+def commands(server: Scripted) -> list[str]:
+    return [line.partition(" ")[0].upper() for line in server.heard]
+
+
+async def test_a_connection_is_kept_for_the_next_message_and_closed_with_a_goodbye() -> None:
+    async with Scripted({"EHLO": AUTH}).open() as server:
+        await both(server)
+    message = ["MAIL", "RCPT", "DATA"]
+    assert commands(server) == ["EHLO", *message, "RSET", *message, "QUIT"]
+
+
+@pytest.mark.parametrize("lost", [DROP, "421 4.4.2 too long idle", "nonsense"])
+async def test_one_that_was_lost_meanwhile_is_replaced(lost: str) -> None:
+    async with Scripted({}).open() as server:
+        await both(server, lost)
+    assert commands(server).count("EHLO") == commands(server).count("DATA") == 2
+
+
+async def test_one_on_which_something_went_wrong_is_not_used_again() -> None:
+    async with Scripted({MESSAGE: "451 4.3.0 later"}).open() as server:
+        mail, letter = SmtpMail("127.0.0.1", server.port), LETTER
+        for _ in range(2):
+            with pytest.raises(NotSent):
+                await mail.send(letter)
+    assert "RSET" not in commands(server)
+    assert commands(server).count("EHLO") == 2
+
+
+async def test_messages_at_once_have_a_connection_each(smtp: SmtpSink) -> None:
+    mail, letter = SmtpMail("127.0.0.1", smtp.port), LETTER
+    for _ in range(2):
+        await asyncio.gather(*(mail.send(letter) for _ in range(10)))
+    await mail.close()
+    assert len(smtp.messages) == 20
 
 
 # -- before the message ------------------------------------------------------------------------------
