@@ -70,7 +70,7 @@ class ClockTriggers:
             met = [one for found in await _published(tx) for one in await _candidates(tx, *found, since, now)]
         by_record: dict[int, list[_Candidate]] = {}
         for one in met:
-            if one.at or self._may_be_reached(one, now):
+            if one.at or self._may_be_reached(one, since, now):
                 by_record.setdefault(one.record_id, []).append(one)
         bells = [
             await self._try(record_id, by_record[record_id], since, now) for record_id in sorted(by_record)
@@ -95,11 +95,11 @@ class ClockTriggers:
             log.error("a trigger could not be carried out", record=record_id, error=type(error).__name__)
             return None
 
-    def _may_be_reached(self, one: _Candidate, now: datetime) -> bool:
+    def _may_be_reached(self, one: _Candidate, since: datetime, now: datetime) -> bool:
         known = self._known.get((one.record_id, one.trigger.id))
         if known is None or known.version != one.version or now > known.computed + _TRUSTED:
             return True
-        return known.at is not None and known.at <= now
+        return known.at is not None and since < known.at <= now
 
     async def _fire(self, runner: Runner, candidates: Sequence[_Candidate], since: datetime) -> Bell | None:
         """Of all that the clock has brought for one record, the first in priority moves it."""

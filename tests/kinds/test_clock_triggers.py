@@ -79,6 +79,17 @@ async def test_it_follows_the_field_also_within_one_worker(desk: Desk) -> None:
     assert [bell.record_id for bell in await own.look(NOON + 2 * HOUR)] == [deal]
 
 
+async def test_a_record_whose_date_was_reached_before_is_not_touched_again(desk: Desk) -> None:
+    poor = {"field": "record.amount", "op": "less", "value": 5}
+    await published(desk, dated("due", "offer") | {"condition": poor})
+    deal = await desk.deal(amount="10", fields={"visit_at": (NOON + HOUR).isoformat()})
+    own = clock(desk)
+    await own.look(NOON)
+    await own.look(NOON + HOUR)
+    async with desk.locked(deal):  # whoever wanted it now would wait, and be refused by the lock's time-out
+        assert await own.look(NOON + HOUR + MINUTE) == []
+
+
 async def test_two_workers_that_look_at_once_move_a_record_once(desk: Desk) -> None:
     await published(desk, dated("on", "offer"), dated("back", "new") | {"direction": "any"})
     deal = await desk.deal(fields={"visit_at": (NOON + HOUR).isoformat()})
