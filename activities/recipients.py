@@ -78,6 +78,21 @@ def speaker(act: Act, who: str | None) -> str:
     return who if who != "responsible" else act.record.responsible_id or "system"
 
 
+def raw(word: str) -> bool:
+    """Whether it is an e-mail address, perhaps as a template."""
+    return "@" in word or "{{" in word
+
+
+def whose(act: Act, template: str) -> str:
+    """Who has no address or number: the person a template speaks of, or the template itself."""
+    contact, company = act.locked.around.contact, act.locked.around.company
+    if "contact." in template and contact:
+        return f"{contact.first_name} {contact.last_name}".strip() or f"contact {contact.id}"
+    if "company." in template and company:
+        return company.name
+    return template
+
+
 def problems(
     written: Sequence[str], setting: Setting, place: str, *, addresses: bool = False
 ) -> Iterator[Problem]:
@@ -88,7 +103,7 @@ def problems(
     if not written:
         yield Problem(place=place, message="nobody is addressed")
     for number, word in enumerate(written):
-        if word in WORDS or (addresses and ("@" in word or "{{" in word)):
+        if word in WORDS or (addresses and raw(word)):
             continue
         section, _, name = word.partition(":")
         match section:

@@ -148,11 +148,11 @@ class ScheduleMeeting(Effect):
     # -- who -----------------------------------------------------------------------------------
     async def _people(self, act: Act, responsible: EmployeeRow, start: datetime) -> tuple[People, list[str]]:
         """The people of the meeting, and what was written in place of an address and is none."""
-        words = [word for word in self.participants if not _raw(word)]
+        words = [word for word in self.participants if not recipients.raw(word)]
         found = await recipients.employees(act.locked, words, start, skip_absent=self.skip_absent)
         guests: dict[str, str] = {}
         missing: list[str] = []
-        for word in filter(_raw, self.participants):
+        for word in filter(recipients.raw, self.participants):
             written = [part.strip() for part in act.text(word, "header").replace(";", ",").split(",")]
             for part in filter(None, written):
                 try:
@@ -162,31 +162,16 @@ class ScheduleMeeting(Effect):
                 else:
                     guests.setdefault(box.address.lower(), box.address)
             if not any(written):
-                missing.append(_whose(act, word))
+                missing.append(recipients.whose(act, word))
         return People(responsible, found, list(guests.values())), list(dict.fromkeys(missing))
 
     def problems(self, setting: Setting) -> Iterator[Problem]:
         yield from recipients.employee_problems(self.responsible, setting, "/responsible")
         if not self.duration.span:
             yield Problem(place="/duration", message="a meeting takes time")
-        words = ["@" if _raw(word) else word for word in self.participants]
+        words = ["@" if recipients.raw(word) else word for word in self.participants]
         yield from recipients.problems(words, setting, "/participants", addresses=True) if words else ()
         yield from _addresses(self.participants)
-
-
-def _raw(word: str) -> bool:
-    """Whether it is an address, perhaps as a template."""
-    return "@" in word or "{{" in word
-
-
-def _whose(act: Act, template: str) -> str:
-    """Who has no address: the person a template speaks of, or the template itself."""
-    contact, company = act.locked.around.contact, act.locked.around.company
-    if "contact." in template and contact:
-        return f"{contact.first_name} {contact.last_name}".strip() or f"contact {contact.id}"
-    if "company." in template and company:
-        return company.name
-    return template
 
 
 def _addresses(written: Sequence[str]) -> Iterator[Problem]:

@@ -93,11 +93,11 @@ class SendEmail(Sending):
 
     async def _boxes(self, act: Act, written: Sequence[str], missing: list[str]) -> list[Mailbox]:
         """The mailboxes meant, each once; who has none is added to `missing`."""
-        words = [word for word in written if not _raw(word)]
+        words = [word for word in written if not recipients.raw(word)]
         people = await recipients.employees(act.locked, words, act.now, skip_absent=self.skip_absent)
         found = [_of_person(person.name, person.email) or person.name for person in people]
         for word in written:
-            if _raw(word):
+            if recipients.raw(word):
                 found += _of_text(act, word)
         missing += [box for box in found if isinstance(box, str)]
         once: dict[str, Mailbox] = {}
@@ -108,7 +108,7 @@ class SendEmail(Sending):
 
     async def _one(self, act: Act, written: str) -> Mailbox:
         """The mailbox of a sender. Raises `Refused` where it is none that a header can say."""
-        if _raw(written):
+        if recipients.raw(written):
             found = _of_text(act, written)
         else:
             people = await recipients.employees(act.locked, [written], act.now)
@@ -132,11 +132,6 @@ class SendEmail(Sending):
                     yield problem.model_copy(update={"place": place})
 
 
-def _raw(word: str) -> bool:
-    """Whether it is an address, perhaps as a template."""
-    return "@" in word or "{{" in word
-
-
 def _of_person(name: str, address: str) -> Mailbox | None:
     try:
         return mailbox(address)._replace(name=one_line(name))
@@ -153,17 +148,7 @@ def _of_text(act: Act, template: str) -> list[Mailbox | str]:
             found.append(mailbox(part))
         except ValueError:
             found.append(part)
-    return found or [_whose(act, template)]
-
-
-def _whose(act: Act, template: str) -> str:
-    """Who has no address: the person a template speaks of, or the template itself."""
-    contact, company = act.locked.around.contact, act.locked.around.company
-    if "contact." in template and contact:
-        return f"{contact.first_name} {contact.last_name}".strip() or f"contact {contact.id}"
-    if "company." in template and company:
-        return company.name
-    return template
+    return found or [recipients.whose(act, template)]
 
 
 def _own_address(act: Act) -> Mailbox | None:
@@ -194,7 +179,7 @@ async def _of_employees(act: Act, addresses: Sequence[str]) -> dict[str, str]:
 
 def _written(written: Sequence[str], setting: Setting, place: str) -> Iterator[Problem]:
     """Recipients as the rules of all kinds have them, and addresses."""
-    words = ["@" if _raw(word) else word for word in written]
+    words = ["@" if recipients.raw(word) else word for word in written]
     yield from recipients.problems(words, setting, place, addresses=True)
     for number, word in enumerate(written):
         if "@" in word and "{{" not in word:

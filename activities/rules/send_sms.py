@@ -102,7 +102,7 @@ class SendSms(Sending):
             for number in meant:
                 found.setdefault(number, known.get(number, ""))
             if not meant:
-                missing.append(_whose(act, word))
+                missing.append(recipients.whose(act, word))
         return found, list(dict.fromkeys(missing))
 
     def problems(self, setting: Setting) -> Iterator[Problem]:
@@ -173,13 +173,3 @@ def _known(act: Act) -> dict[str, str]:
     person = act.locked.around.responsible
     number = _of_person(act, person) if person and person.active else ""
     return {number: person.name} if person and number else {}
-
-
-def _whose(act: Act, template: str) -> str:
-    """Who has no number: the person a template speaks of, or the template itself."""
-    contact, company = act.locked.around.contact, act.locked.around.company
-    if "contact." in template and contact:
-        return f"{contact.first_name} {contact.last_name}".strip() or f"contact {contact.id}"
-    if "company." in template and company:
-        return company.name
-    return template
