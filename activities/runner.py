@@ -1,8 +1,8 @@
-"""From step to effect, one way for one step and for many.
+"""From step to outcome, one way for one step and for many: key, fence, what may act, what it ended as.
 
 The record is locked and its ledger was read after the lock was had, so a key that is not there cannot
 appear: what acts is decided in memory, and what it leaves (keys, rows, journal) is written with one
-statement. Effects that write by themselves do so in a savepoint of their own.
+statement. The effect itself is carried out by `activities/acting.py`.
 """
 
 from __future__ import annotations
@@ -11,24 +11,18 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy.exc import DataError, IntegrityError
-
-from activities.act import Act
 from activities.again import next_attempt
-from activities.catalogue import effects
-from activities.effect import Done, Effect
-from activities.happened import edited, hearing
+from activities.effect import Done
 from activities.house import House
 from activities.past import past
 from db.facts import LedgerRow
-from db.journal import key, line, open_task
+from db.journal import key, line
 from db.locked import Locked
 from db.outbox import Bell
-from db.records import TooManyMoves, suspend_for_loop
 from db.rows import Change, Ids, Rows, write
 from db.rulebook import Version
 from domain.conditions import Verdict
-from domain.errors import NotNow, Refused
+from domain.errors import NotNow
 from domain.events import Outcome
 from domain.judge import Past, refusal, repeats
 from domain.rule import Rule
@@ -165,10 +159,10 @@ class Runner:
         at = self.on_time(run.due)
         if rule.repeat != "every_visit" and repeats(rule, await self._past(rule), self._pass(run), at):
             return Outcome(result="skipped", reason="repeat", at=at), None
-        leaving = self._leaving(run, version)
+        leaving = self.leaving(run, version)
         return refusal(rule, self.locked.values(run.visit_no), at, self.locked.zone, leaving=leaving)
 
-    def _leaving(self, run: Run, version: Version) -> bool:
+    def leaving(self, run: Run, version: Version) -> bool:
         """Whether the stage was left and the rest of the chain is run at once."""
         visit = self.locked.visit(run.visit_no)
         left = version.plan(visit.stage_id) if visit and visit.left_at else []
@@ -192,59 +186,7 @@ class Runner:
         await self.flush()
         return await past(self.locked, rule.id)
 
-    # -- acting --------------------------------------------------------------------------------
-    async def apply(self, run: Run, rule: Rule, effect: Effect, verdict: Verdict | None) -> Outcome:
-        """Let the effect act; what cannot be had fails the step."""
-        at = self.on_time(run.due)
-        house = self.house
-        act = Act(
-            self.locked, run.visit_no, rule, run.n, at, self.ids, house.mail, house.sms, house.documents
-        )
-        try:
-            if effect.executes or self.careful:
-                await self.flush()
-                async with self.locked.tx.begin_nested():
-                    return await self._done(run, act, effect, verdict)
-            return await self._done(run, act, effect, verdict)
-        except TooManyMoves as many:
-            await self._undone()
-            owner = await self.owner(run.visit_no)
-            self.add(*await suspend_for_loop(self.locked, self.now, str(many), owner))
-            outcome = Outcome(result="pending", waiting="suspended", due=run.due, at=self.now)
-            self.add(self.said(run, outcome, {"error": str(many)}))
-            return outcome
-        except Refused as refused:
-            if effect.executes or self.careful:
-                await self._undone()
-            if isinstance(refused, NotNow) and (later := await self.put_off(run, rule, refused, verdict)):
-                return later
-            return await self._failed(run, act, effect, refused.reason, refused.message, verdict)
-        except (IntegrityError, DataError) as error:
-            if not self.careful and not effect.executes:
-                raise
-            await self._undone()
-            return await self._failed(run, act, effect, "database", str(error.orig)[:300], verdict)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            # a rule that cannot be carried out must not be tried for ever, and nothing of it may stay
-            if effect.executes or self.careful:
-                await self._undone()
-            why = f"{type(error).__name__}: {error}"[:300]
-            return await self._failed(run, act, effect, "error", why, verdict)
-
-    async def _done(self, run: Run, act: Act, effect: Effect, verdict: Verdict | None) -> Outcome:
-        done = await effect.apply(act)
-        outcome = Outcome(result="done", at=act.now, moved_to=done.moved_to, changed=list(done.changed))
-        if done.changed and not done.moved_to:
-            outcome.triggers = [t.id for t in await hearing(self.locked, edited(done.changed))]
-        if done.hold and not self._leaving(run, await self.locked.rules(run.visit_no)):
-            outcome = Outcome(result="open", due=done.hold.until, at=act.now)
-            self.add(open_task(self.locked, run.visit_no, run.rule, run.due, outcome))
-        self.end(run, outcome, done, verdict=verdict, actor=act.author)
-        if effect.executes or self.careful:
-            await self.flush()
-        self.bells += done.bells
-        return outcome
-
+    # -- endings ----------------------------------------------------------------------------------
     async def put_off(self, run: Run, rule: Rule, met: NotNow, verdict: Verdict | None) -> Outcome | None:
         """What it met may pass: it is tried again, its key free, behind the fence; None if it is too late."""
         attempt = await next_attempt(self.locked, run.visit_no, rule, run.n, self.now)
@@ -255,13 +197,7 @@ class Runner:
         self.add(line(*own, "retry", self.now, rule=run.rule, n=run.n, detail=detail))
         return Outcome(result="pending", waiting="retry", due=attempt.due, at=self.now)
 
-    async def _failed(
-        self, run: Run, act: Act, effect: Effect, reason: str, why: str, verdict: Verdict | None
-    ) -> Outcome:
-        self.add(*effect.on_failure(act, why))
-        return await self.fail(run, act.now, reason, why, verdict)
-
-    async def _undone(self) -> None:
+    async def undo(self) -> None:
         """What the effect wrote was undone; so is what it left in memory."""
         self._rows = []
         await self.locked.reload()
@@ -289,11 +225,3 @@ class Runner:
         }  # fmt: skip
         return Rows("notification", [row])
 
-
-def effect_of(version: Version, rule: Rule) -> Effect:
-    """The effect of a rule with its parameters; made once a version."""
-    if rule.id not in version.prepared:
-        version.prepared[rule.id] = effects()[rule.kind].model_validate(rule.params)
-    effect = version.prepared[rule.id]
-    assert isinstance(effect, Effect)  # noqa: S101  # nothing else is put there
-    return effect

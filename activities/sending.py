@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from temporalio.exceptions import ApplicationError
 
 from activities.act import Act
+from activities.acting import effect_of
 from activities.effect import Sending
 from activities.follow import due_below
 from activities.handing_over import Came, hand_over
@@ -24,7 +25,7 @@ from activities.house import House
 from activities.messages import Message, keep, new_messages, read
 from activities.providers.mail import Mail
 from activities.providers.sms import SmsProvider
-from activities.runner import Run, Runner, effect_of
+from activities.runner import Run, Runner
 from activities.settling import Attempt, key_of, settle, take_up
 from db.engine import Database, Transaction
 from db.facts import LedgerRow

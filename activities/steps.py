@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from activities.acting import carry_out, effect_of
 from activities.holds import act_of_hold, closing_notice, open_hold
-from activities.runner import Run, Runner, effect_of
+from activities.runner import Run, Runner
 from activities.triggers import caused
 from domain.events import TRIGGER, Outcome
 
@@ -25,4 +26,4 @@ async def act(runner: Runner, run: Run) -> Outcome:
     rule, version, verdict = admitted
     if rule.kind in ("wait", "control"):
         return await open_hold(runner, run, rule, version.hold(rule.id), verdict)
-    return await runner.apply(run, rule, effect_of(version, rule), verdict)
+    return await carry_out(runner, run, rule, effect_of(version, rule), verdict)
