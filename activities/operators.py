@@ -114,9 +114,7 @@ async def _resume(runner: Runner, progress: Progress) -> list[Event]:
     locked = runner.locked
     if not locked.suspended():
         raise Refused("not_suspended", "the record is not suspended")
-    await locked.tx.execute(
-        _RESUME, {"id": locked.record.id, "key": str(locked.record.id), "now": runner.now}
-    )
+    await locked.tx.execute(_RESUME, {"id": locked.record.id, "key": str(locked.record.id)})
     await locked.reload()
     return [
         Again(visit.visit_no, step.rule, runner.now)
@@ -132,5 +130,5 @@ on conflict (scope, key) do nothing
 """).bindparams(bindparam("now", type_=DateTime(timezone=True)))
 _RESUME = text("""
 with s as (delete from suspension where scope = 'record' and key = :key)
-update record set suspended = null, loop_since = :now where id = :id
-""").bindparams(bindparam("id", type_=BigInteger), bindparam("now", type_=DateTime(timezone=True)))
+update record set suspended = null, loop_since_visit = visit_no where id = :id
+""").bindparams(bindparam("id", type_=BigInteger))

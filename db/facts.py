@@ -37,7 +37,7 @@ class RecordRow(_Row):
     late: bool
     repeat: bool = False
     suspended: str | None = None
-    loop_since: datetime | None = None
+    loop_since_visit: int = 0
     created_at: datetime
     entered_at: datetime
     deleted_at: datetime | None = None

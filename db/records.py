@@ -208,19 +208,22 @@ _SUSPEND = text("update record set suspended = :why where id = :id").bindparams(
 )
 _MOVES = text("""
 select count(*) filter (where entered_at > :hour) as hour, count(*) as week from visit
-where record_id = :id and automatic and cause <> 'created'
-  and entered_at > :week and entered_at > coalesce(:since, '-infinity')
-""").bindparams(bindparam("id", type_=BigInteger), bindparam("since", type_=DateTime(timezone=True)))
+where record_id = :id and visit_no > :since and automatic
+  and cause in ('moved', 'closed', 'pipeline_changed') and entered_at > :week
+""").bindparams(bindparam("id", type_=BigInteger))
 
 
 async def _guard(locked: Locked, by: By) -> None:
-    """Raises `TooManyMoves` where an automatic move would be one too many."""
+    """Raises `TooManyMoves` where an automatic move would be one too many.
+
+    They are counted by visit from the last resume on: a clock that stands still tells them not apart.
+    """
     if not by.automatic:
         return
     spans = {"hour": by.at - timedelta(hours=1), "week": by.at - timedelta(days=7)}
-    asked = {"id": locked.record.id, "since": locked.record.loop_since}
+    asked = {"id": locked.record.id, "since": locked.record.loop_since_visit}
     made = (await locked.tx.execute(_MOVES, spans | asked)).one()
-    if made.hour > MOST_AN_HOUR or made.week > MOST_A_WEEK:
+    if made.hour >= MOST_AN_HOUR or made.week >= MOST_A_WEEK:
         raise TooManyMoves(f"{made.hour} automatic moves within an hour, {made.week} within a week")
 
 

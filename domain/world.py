@@ -229,5 +229,5 @@ class World:
 
     def _may_move(self) -> bool:
         hour, week = (sum(at > self.now - span for at in self.moves) for span in (HOUR, WEEK))
-        self.suspended = self.suspended or hour > MOST_AN_HOUR or week > MOST_A_WEEK
+        self.suspended = self.suspended or hour >= MOST_AN_HOUR or week >= MOST_A_WEEK
         return not self.suspended

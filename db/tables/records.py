@@ -18,9 +18,9 @@ class Record(SQLModel, table=True):
     """A lead or a deal.
 
     `version` is what an optimistic check compares. `suspended` says why the loop guard stopped the
-    record; automatic moves are counted from `loop_since`. `journey_visit` is the highest visit its
-    journey has opened: a record whose journey is behind is rung again. Of a `repeat` lead the client is
-    known.
+    record; it counts automatic moves in the visits after `loop_since_visit`. `journey_visit` is the highest
+    visit its journey has opened: a record whose journey is behind is rung again. Of a `repeat` lead the
+    client is known.
     """
 
     __table_args__ = (
@@ -57,7 +57,7 @@ class Record(SQLModel, table=True):
     late: bool = Field(default=False, sa_column_kwargs=NO)
     repeat: bool = Field(default=False, sa_column_kwargs=NO)
     suspended: str | None = None
-    loop_since: datetime | None = None
+    loop_since_visit: int = Field(default=0, sa_column_kwargs=ZERO)
     created_at: datetime
     entered_at: datetime
     deleted_at: datetime | None = None

@@ -162,14 +162,14 @@ async def test_a_wait_whose_move_the_loop_guard_stops_stays_open(product: Produc
 
     deal = await product.deal({"new": on("forth", "offer"), "offer": on("back", "new")})
     await deal.pass_time(minutes=30)
-    assert (await deal.state()).progress.visit_no == 12  # the eleventh move was one more than ten
-    assert await deal.outcomes(12) == {"back": "open"}
+    assert (await deal.state()).progress.visit_no == 11  # ten moves were made, the eleventh was not
+    assert await deal.outcomes(11) == {"forth": "open"}
     assert [employee for _, employee in await notices(deal)] == ["eve"]
     assert [line["reason"] for line in await deal.lines("suspended")] == ["loop"]
     await deal.operate("resume")
     await deal.rest()
-    assert await deal.outcomes(12) == {"back": "done time"}
-    assert (await deal.state()).progress.visit_no == 13
+    assert await deal.outcomes(11) == {"forth": "done time"}
+    assert (await deal.state()).progress.visit_no == 12
 
 
 async def test_a_step_the_loop_guard_stops_stays_pending(product: Product) -> None:
@@ -178,8 +178,17 @@ async def test_a_step_the_loop_guard_stops_stays_pending(product: Product) -> No
         {"new": rules([move("forth", "offer", **minute)]), "offer": rules([move("back", "new", **minute)])}
     )
     await deal.pass_time(minutes=30)
-    assert (await deal.state()).progress.visit_no == 12
-    assert await deal.outcomes(12) == {}
+    assert (await deal.state()).progress.visit_no == 11
+    assert await deal.outcomes(11) == {}
     await deal.operate("resume")
     await deal.rest()
-    assert await deal.outcomes(12) == {"back": "done"}
+    assert await deal.outcomes(11) == {"forth": "done"}
+
+
+async def test_after_a_resume_it_counts_again_though_the_clock_stands_still(product: Product) -> None:
+    deal = await product.deal({"new": rules([move("forth", "offer")]), "offer": rules([move("back", "new")])})
+    assert (await deal.state()).progress.visit_no == 11
+    for resumed in (1, 2):
+        await deal.operate("resume")
+        assert (await deal.rest()).progress.visit_no == 11 + 10 * resumed
+        assert (await deal.rest()).face.suspended

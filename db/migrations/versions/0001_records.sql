@@ -143,7 +143,7 @@ CREATE TABLE record (
     late BOOLEAN DEFAULT false NOT NULL,
     repeat BOOLEAN DEFAULT false NOT NULL,
     suspended VARCHAR,
-    loop_since TIMESTAMP WITH TIME ZONE,
+    loop_since_visit INTEGER DEFAULT 0 NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     entered_at TIMESTAMP WITH TIME ZONE NOT NULL,
     deleted_at TIMESTAMP WITH TIME ZONE,
