@@ -13,31 +13,48 @@ from activities.recipients import employees
 from activities.runner import Run, Runner
 from db.facts import HoldRow
 from db.journal import end_holds
-from domain.conditions import judge, turns_at
+from domain.conditions import turns_at
 from domain.errors import Refused
 from domain.events import Outcome
 from domain.holds.control import Control
-from domain.schedule import due
+from domain.judge import came_to_hold
 
 
-async def control_acts(runner: Runner, run: Run, row: HoldRow, params: Control) -> Outcome:
-    """At a turn of its condition, the deadline, or a level of the escalation."""
+async def comes_to_hold(runner: Runner, run: Run, row: HoldRow, params: Control) -> Outcome | None:
+    """The clock has turned its condition: a fact like any other, which ends it when it happened."""
     locked = runner.locked
+    if params.until is None or row.due_at is None:
+        return None
+    at = came_to_hold(params.until, locked.values(run.visit_no), row.due_at, runner.now, locked.zone)
+    if at is None:
+        return None
+    await runner.flush()
+    end = (await locked.hold(row, at)).resolved(at)
+    runner.add(*await end_holds(locked, run.visit_no, [end], "condition"))
+    return Outcome(result="done", reason=end.reason, at=at, closing=end.closing)
+
+
+async def watch(runner: Runner, run: Run, row: HoldRow, params: Control) -> Outcome:
+    """At a turn of its condition that does not make it hold, the deadline, or a level of the escalation."""
     at = runner.on_time(row.due_at)
-    if params.until is not None and judge(params.until, locked.values(run.visit_no), at, locked.zone).holds:
-        await runner.flush()
-        end = (await locked.hold(row)).resolved(at)
-        runner.add(*await end_holds(locked, run.visit_no, [end], "condition"))
-        return Outcome(result="done", reason=end.reason, at=at, closing=end.closing)
     if row.due_at is None or runner.now < row.due_at:
         return Outcome(result="open", due=row.due_at, at=runner.now)
-    deadline = row.late_since or await _deadline(runner, row, params)
-    if deadline is None or runner.now < deadline:  # only a turn of its condition, which does not hold
-        row.due_at = await _next_look(runner, row, params, deadline)
+    if row.deadline is None or runner.now < row.deadline:
+        row.due_at = _next_look(runner, row, params, row.deadline)
     else:
-        row.due_at = await _late(runner, run, row, params, deadline)
+        row.due_at = await _late(runner, run, row, params, row.late_since or row.deadline)
     await keep(runner, row)
     return Outcome(result="open", due=row.due_at, at=at)
+
+
+async def reschedule(runner: Runner, row: HoldRow, to: datetime) -> None:
+    """A person says when an open hold ends, is late, or gives its next notice; it follows no facts then."""
+    row.due_at, row.pinned = to, True
+    if row.kind == "control":
+        params = (await runner.locked.rules(row.visit_no)).hold(row.rule)
+        row.deadline = to if row.late_since is None else row.deadline
+        row.due_at = _next_look(runner, row, params, to) if isinstance(params, Control) else to
+    await keep(runner, row)
 
 
 async def _late(
@@ -61,7 +78,7 @@ async def _late(
         else:
             failed = Outcome(result="failed", reason="nobody", at=at)
             claim(runner, run, failed, "it is late, and nobody was there to be told")
-    return await _next_look(runner, row, params, notice.at if notice else None)
+    return _next_look(runner, row, params, notice.at if notice else None)
 
 
 async def _tell(runner: Runner, run: Run, row: HoldRow, params: Control, notice: Notice) -> bool:
@@ -90,16 +107,7 @@ def _message(act: Act, params: Control) -> str:
     return body or f"{act.rule.title or act.rule.id}: {act.record.title} is late"
 
 
-async def _deadline(runner: Runner, row: HoldRow, params: Control) -> datetime | None:
-    """When the control is late: rescheduled by a person, or as its schedule says from its opening."""
-    if row.pinned:
-        return row.due_at
-    facts = await runner.locked.schedule_facts(params.deadline, runner.house.jitter)
-    found = due(params.deadline, row.opened_at, row.opened_at, facts, runner.locked.key(row.rule))
-    return found.at
-
-
-async def _next_look(
+def _next_look(
     runner: Runner, row: HoldRow, params: Control, deadline: datetime | None
 ) -> datetime | None:
     """The deadline, or the instant before it at which the clock turns the condition."""

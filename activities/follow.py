@@ -17,7 +17,7 @@ from domain.holds.wait import Wait
 from domain.plan import Step
 from domain.progress import Progress
 from domain.rule import Rule
-from domain.schedule import Due, Schedule, due, instant
+from domain.schedule import Due, due, instant
 
 
 class Change(NamedTuple):
@@ -73,18 +73,20 @@ async def _hold_follows(runner: Runner, row: HoldRow, params: Wait | Control, ch
     condition = params.until if isinstance(params, Control) else None
     read = condition is not None and bool(reads(condition) & change.fields)
     if condition and read and judge(condition, locked.values(row.visit_no), at, locked.zone).holds:
-        if missed := await _missed(runner, row, limit, change):
-            row.state, row.late_since = "late", missed
-        end = (await locked.hold(row)).resolved(at)
+        end = (await locked.hold(row, at)).resolved(at)
         await runner.flush()
         runner.add(*await end_holds(locked, row.visit_no, [end], "condition"))
         return [HoldEnded(row.visit_no, end)]
-    ends = row.due_at
-    if limit.reads & change.fields and row.late_since is None and not row.pinned:
+    ends = row.deadline if isinstance(params, Control) else row.due_at
+    if limit.reads & change.fields and not row.pinned and not locked.missed(row, at):  # late stays late
         facts = await locked.schedule_facts(limit, runner.house.jitter)
         found = instant(limit, row.opened_at, facts, locked.key(row.rule))
-        ends = max(found, at) if found else None
-    if condition and not row.pinned:  # where a person said when, that is its next act
+        moved = found is None or max(found, row.opened_at) != ends
+        ends = (max(found, at) if found else None) if moved else ends
+        row.deadline = ends if isinstance(params, Control) else None
+    if row.late_since:
+        ends = row.due_at
+    if condition:
         ends = earlier(ends, turns_at(condition, locked.values(row.visit_no), at, locked.zone))
     if ends == row.due_at:
         return []
@@ -92,18 +94,6 @@ async def _hold_follows(runner: Runner, row: HoldRow, params: Wait | Control, ch
     row.due_at = ends
     await keep(runner, row)
     return [Planned(row.visit_no, row.rule, Due(at=ends), at)]
-
-
-async def _missed(runner: Runner, row: HoldRow, limit: Schedule, change: Change) -> datetime | None:
-    """The deadline of a control that passed before its condition came to hold, with no worker to say so."""
-    past = row.state == "watching" and row.due_at is not None and row.due_at <= change.at
-    if not past or limit.reads & change.fields or runner.locked.suspended(row.rule):
-        return None
-    if row.pinned:
-        return row.due_at
-    facts = await runner.locked.schedule_facts(limit, runner.house.jitter)
-    found = instant(limit, row.opened_at, facts, runner.locked.key(row.rule))
-    return found if found and found <= change.at else None
 
 
 async def plan(runner: Runner, rule: Rule, turn: datetime, since: datetime | None = None) -> Due:

@@ -17,29 +17,28 @@ from domain.holds.control import Control
 from domain.holds.wait import Wait
 
 _KEEP = text("""
-update hold set due_at = :due_at, state = :state, late_since = :late_since, next_act = :next_act,
-  told = cast(:told as jsonb), pinned = :pinned
+update hold set due_at = :due_at, deadline = :deadline, state = :state, late_since = :late_since,
+  next_act = :next_act, told = cast(:told as jsonb), pinned = :pinned
 where record_id = :id and visit_no = :visit_no and rule = :rule
 """).bindparams(
-    bindparam("id", type_=BigInteger), bindparam("due_at", type_=DateTime(timezone=True)),
-    bindparam("late_since", type_=DateTime(timezone=True)),
-)  # fmt: skip
+    bindparam("id", type_=BigInteger),
+    *(bindparam(name, type_=DateTime(timezone=True)) for name in ("due_at", "deadline", "late_since")),
+)
 
 
 def opened(runner: Runner, row: HoldRow, params: Wait | Control) -> Rows:
     """The row of a hold that opens; its note is shown on the record."""
-    own = row.model_dump(
-        include={"visit_no", "rule", "kind", "turn", "opened_at", "due_at", "state", "next_act", "note"}
-    )
+    own = {"visit_no", "rule", "kind", "turn", "opened_at", "due_at", "deadline", "state", "next_act", "note"}
     ends_on = params.ends_on if isinstance(params, Wait) else []
-    return Rows("hold", [own | {"ends_on": ends_on, "record_id": runner.locked.record.id}])
+    more = {"ends_on": ends_on, "record_id": runner.locked.record.id}
+    return Rows("hold", [row.model_dump(include=own) | more])
 
 
 async def keep(runner: Runner, row: HoldRow) -> None:
     """Write an open hold as it is now."""
     await runner.flush()
     named = row.model_dump(
-        include={"visit_no", "rule", "due_at", "state", "late_since", "next_act", "pinned"}
+        include={"visit_no", "rule", "due_at", "deadline", "state", "late_since", "next_act", "pinned"}
     )
     asked = {"id": runner.locked.record.id, "told": to_json(row.told).decode()}
     await runner.locked.tx.execute(_KEEP, named | asked)

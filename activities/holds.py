@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from activities.act import Act
-from activities.controls import control_acts
+from activities.controls import comes_to_hold, watch
 from activities.effect import Done
 from activities.hold_rows import claim, earlier, opened, say
 from activities.runner import Run, Runner
@@ -24,6 +24,11 @@ Params = Wait | Control
 async def open_hold(runner: Runner, run: Run, rule: Rule, params: Params, verdict: Verdict | None) -> Outcome:
     """Write the row of a hold, unless it ends as it opens."""
     locked, at = runner.locked, runner.on_time(run.due)
+    watches = params.until if isinstance(params, Control) else None
+    values = locked.values(run.visit_no)
+    if watches is not None and judge(watches, values, at, locked.zone).holds:
+        found = Done({"state": "resolved", "late_by": 0})
+        return runner.end(run, Outcome(result="done", reason="resolved", at=at), found, verdict=verdict)
     limit = params.until if isinstance(params, Wait) else params.deadline
     ends = due(limit, at, at, await locked.schedule_facts(limit, runner.house.jitter), locked.key(rule.id))
     if ends.verdict == "skip":
@@ -35,12 +40,10 @@ async def open_hold(runner: Runner, run: Run, rule: Rule, params: Params, verdic
         visit_no=run.visit_no, rule=rule.id, kind=rule.kind, turn=run.due or at, opened_at=at, due_at=ends.at,
         state="watching" if isinstance(params, Control) else "waiting", next_act=1,
     )  # fmt: skip
-    if isinstance(params, Control) and params.until is not None:
-        values = locked.values(run.visit_no)
-        if judge(params.until, values, at, locked.zone).holds:
-            found = Done({"state": "resolved", "late_by": 0})
-            return runner.end(run, Outcome(result="done", reason="resolved", at=at), found, verdict=verdict)
-        row.due_at = earlier(ends.at, turns_at(params.until, values, at, locked.zone))
+    if isinstance(params, Control):
+        row.deadline = ends.at
+    if watches is not None:
+        row.due_at = earlier(ends.at, turns_at(watches, values, at, locked.zone))
     try:
         shown = params.instruction if isinstance(params, Wait) else params.message
         row.note = Act(locked, run.visit_no, rule, 0, at, runner.ids).text(shown)
@@ -56,15 +59,18 @@ async def open_hold(runner: Runner, run: Run, rule: Rule, params: Params, verdic
 
 
 async def act_of_hold(runner: Runner, run: Run, row: HoldRow) -> Outcome:
-    """What an open hold does at its time; early, it goes on."""
+    """What an open hold does at its time; early, it goes on. What the clock does queues while suspended."""
+    params = None if row.kind == "task" else (await runner.locked.rules(run.visit_no)).hold(run.rule)
+    if isinstance(params, Control) and (outcome := await comes_to_hold(runner, run, row, params)):
+        return outcome
     if runner.locked.suspended(run.rule):
         return Outcome(result="pending", waiting="suspended", due=run.due, at=runner.now)
-    if row.kind == "task":
-        return await _task_out_of_time(runner, run, row)
-    params = (await runner.locked.rules(run.visit_no)).hold(run.rule)
-    if isinstance(params, Wait):
-        return await time_out(runner, run, row, params)
-    return await control_acts(runner, run, row, params)
+    match params:
+        case Wait():
+            return await time_out(runner, run, row, params)
+        case Control():
+            return await watch(runner, run, row, params)
+    return await _task_out_of_time(runner, run, row)
 
 
 async def _task_out_of_time(runner: Runner, run: Run, row: HoldRow) -> Outcome:

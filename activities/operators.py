@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, DateTime, bindparam, text
 
-from activities.hold_rows import keep
+from activities.controls import reschedule
 from activities.runner import Runner
 from activities.visits import Drive
 from db.facts import HoldRow
@@ -56,9 +56,8 @@ async def _events(runner: Runner, progress: Progress, verb: Verb, asked: Operati
     if asked.due is None:
         raise Refused("no_due", "to reschedule, say when")
     if hold:
-        hold.due_at, hold.pinned = asked.due, True
-        await keep(runner, hold)
-    return [Planned(visit_no, step.rule, Due(at=asked.due), runner.now, pinned=True)]
+        await reschedule(runner, hold, asked.due)
+    return [Planned(visit_no, step.rule, Due(at=hold.due_at if hold else asked.due), runner.now, pinned=True)]
 
 
 async def _run_now(

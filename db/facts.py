@@ -131,6 +131,7 @@ class HoldRow(_Row):
     turn: datetime
     opened_at: datetime
     due_at: datetime | None = None
+    deadline: datetime | None = None
     late_since: datetime | None = None
     state: str
     next_act: int

@@ -100,48 +100,50 @@ def open_task(locked: Locked, visit_no: int, rule: str, due: datetime | None, op
 _END_HOLDS = text("""
 with e as (
   select * from jsonb_to_recordset(cast(:ends as jsonb))
-    as e(rule text, result text, reason text, at timestamptz, state text, results jsonb)
+    as e(rule text, result text, reason text, at timestamptz, state text, late_since timestamptz,
+         results jsonb)
 ), h as (
   update hold set outcome = e.result, reason = e.reason, ended_at = e.at, ended_by = :by, state = e.state,
-    due_at = null
+    late_since = e.late_since, due_at = null
   from e where hold.record_id = :id and hold.visit_no = :visit_no and hold.rule = e.rule and hold.outcome = ''
 )
 update ledger set outcome = e.result, reason = e.reason, at = e.at, results = e.results
 from e where ledger.record_id = :id and ledger.visit_no = :visit_no and ledger.rule = e.rule and ledger.n = 0
 """).bindparams(bindparam("id", type_=BigInteger))
+_IN_TIME = text("update record set late = false where id = :id").bindparams(bindparam("id", type_=BigInteger))
 
 
 async def end_holds(locked: Locked, visit_no: int, ends: Sequence[HoldEnd], by: str) -> list[Rows]:
     """End open holds of a visit; answers the lines of the journal, which the caller writes with its own.
 
-    `by` is who or what ended them: an employee, the client's activity, `time`, `rule:<id>`.
+    `by` is who or what ended them: an employee, the client's activity, `time`, `rule:<id>`. A control that
+    had missed its deadline by then says so first, whoever was not there to say it, and when no other is late
+    the record is not either.
     """
-    told = []
-    for end in ends:
-        row = locked.holds[visit_no, end.rule]
-        state, results = _how(row.kind, row.late_since, end, by)
-        results = locked.ledger[visit_no, end.rule, 0].results | results  # a task has its id already
-        told.append(end.model_dump() | {"state": state, "results": results})
-        row.outcome, row.reason, row.ended_at, row.state, row.due_at = (
-            end.result,
-            end.reason,
-            end.at,
-            state,
-            None,
-        )
-        stored = locked.ledger[visit_no, end.rule, 0]
-        stored.outcome, stored.reason, stored.at, stored.results = end.result, end.reason, end.at, results
-    if not told:
+    if not ends:
         return []
+    told, lines = [], []
+    for end in ends:
+        row, stored = locked.holds[visit_no, end.rule], locked.ledger[visit_no, end.rule, 0]
+        missed, flagged = locked.missed(row, end.at), row.late_since
+        if missed and not flagged:
+            lines.append(line(locked.record.id, visit_no, "late", missed, rule=end.rule))
+        row.state, results = _how(row.kind, missed, end, by)
+        results = stored.results | results  # a task has its id already
+        row.outcome, row.reason, row.ended_at = end.result, end.reason, end.at
+        row.late_since, row.due_at = missed, None
+        stored.outcome, stored.reason, stored.at, stored.results = end.result, end.reason, end.at, results
+        told.append(end.model_dump() | {"state": row.state, "late_since": missed, "results": results})
+        lines.append(line(
+            locked.record.id, visit_no, end.result, end.at, rule=end.rule, reason=end.reason, actor=by,
+            detail={"hold": row.state},
+        ))  # fmt: skip
     asked = {"id": locked.record.id, "visit_no": visit_no, "by": by, "ends": to_json(told).decode()}
     await locked.tx.execute(_END_HOLDS, asked)
-    return [
-        line(
-            locked.record.id, visit_no, e.result, e.at, rule=e.rule, reason=e.reason, actor=by,
-            detail={"hold": locked.holds[visit_no, e.rule].state},
-        )
-        for e in ends
-    ]  # fmt: skip
+    if locked.record.late and not any(row.late_since for row in locked.open_holds(visit_no)):
+        locked.record.late = False
+        await locked.tx.execute(_IN_TIME, {"id": locked.record.id})
+    return lines
 
 
 def _how(kind: str, late_since: datetime | None, end: HoldEnd, by: str) -> tuple[str, dict[str, JsonValue]]:

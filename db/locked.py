@@ -92,24 +92,26 @@ class Locked:
     def open_holds(self, visit_no: int) -> list[HoldRow]:
         return [row for row in self.holds.values() if row.visit_no == visit_no and not row.outcome]
 
-    async def hold(self, row: HoldRow, at: datetime | None = None) -> Hold:
-        """The open hold as the domain knows it.
+    def missed(self, row: HoldRow, at: datetime) -> datetime | None:
+        """The deadline that a control has missed by then, though nobody may have said so yet.
 
-        `at`: when it is ended. A control without a condition is late then if its deadline has come, though
-        no worker may have been there to say so; while it is suspended nobody says so.
+        While it is suspended lateness queues.
         """
+        if row.late_since is None and row.deadline and row.deadline <= at and not self.suspended(row.rule):
+            return row.deadline
+        return row.late_since
+
+    async def hold(self, row: HoldRow, at: datetime) -> Hold:
+        """The open hold as the domain knows it, as it ends at that instant."""
         if row.kind == "task":
             return Hold(rule=row.rule, kind="task", since=row.opened_at, due=row.due_at, pinned=row.pinned)
         params = (await self.rules(row.visit_no)).hold(row.rule)
-        watches = isinstance(params, Control) and params.until is None and row.state == "watching"
-        if at and watches and row.due_at and row.due_at <= at and not self.suspended(row.rule):
-            row.state, row.late_since = "late", row.due_at
         return Hold(
             rule=row.rule,
             kind="wait" if row.kind == "wait" else "control",
             since=row.opened_at,
             due=row.due_at,
-            late=row.state == "late",
+            late=self.missed(row, at) is not None,
             told=bool(row.told),
             conditional=isinstance(params, Control) and params.until is not None,
             moves=isinstance(params, Wait) and isinstance(params.on_timeout, MoveTo),

@@ -47,7 +47,8 @@ class Hold(BaseModel):
             return self.resolved(at)
         if by_rule and self.moves and self.due and self.due <= at:
             return HoldEnd(rule=self.rule, result="superseded", reason="", at=at)
-        return HoldEnd(rule=self.rule, result="cancelled", reason=reason, at=at, closing=self.told)
+        told = self.told and reason != "record_deleted"  # of a record that is gone nobody is told anything
+        return HoldEnd(rule=self.rule, result="cancelled", reason=reason, at=at, closing=told)
 
 
 def kept(

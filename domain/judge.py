@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from domain.conditions import Values, Verdict, judge, turns_at
+from domain.conditions import Condition, Values, Verdict, judge, turns_at
 from domain.events import Outcome
 from domain.rule import NotWithin, Rule
 
@@ -48,3 +48,18 @@ def refusal(
         again = turns_at(rule.condition, values, now, zone)
         return Outcome(result="pending", waiting="condition", due=again, at=now), verdict
     return Outcome(result="skipped", reason="condition", at=now), verdict
+
+
+def came_to_hold(
+    condition: Condition, values: Values, since: datetime, now: datetime, zone: str
+) -> datetime | None:
+    """The first instant from `since` on, up to `now`, at which the condition holds by the clock alone.
+
+    Nobody may have looked when the clock turned it: each of its turns since then is looked at.
+    """
+    at: datetime | None = since
+    while at is not None and at <= now:
+        if judge(condition, values, at, zone).holds:
+            return at
+        at = turns_at(condition, values, at, zone)
+    return None

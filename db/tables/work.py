@@ -61,9 +61,9 @@ class Journal(SQLModel, table=True):
 class Hold(SQLModel, table=True):
     """A wait, a control, or a task a chain waits for. An empty outcome is an open one; the first cause wins.
 
-    `turn` is when it was due to open, `due_at` its next act by the clock, `next_act` the number of its next
-    notice, `told` whom a control told that it is late, `late_since` the deadline it missed. `pinned`:
-    rescheduled by a person, follows no facts.
+    `turn` is when it was due to open, `due_at` its next act by the clock. Of a control: `deadline` is when it
+    is late, `late_since` the one it missed, `next_act` the number of its next notice, `told` whom it told
+    that it is late. `pinned`: rescheduled by a person, follows no facts.
     """
 
     __table_args__ = (
@@ -80,6 +80,7 @@ class Hold(SQLModel, table=True):
     turn: datetime
     opened_at: datetime
     due_at: datetime | None = None
+    deadline: datetime | None = None
     late_since: datetime | None = None
     state: str
     next_act: int = Field(default=1, sa_column_kwargs=ONE)

@@ -201,18 +201,21 @@ async def test_its_condition_comes_to_hold_before_or_after_the_deadline_with_no_
 
 
 async def test_one_a_person_rescheduled_is_not_late_before_that_time(desk: Desk) -> None:
-    passed = {"field": "record.visit_at", "op": "less", "value": {"now": {"days": -1}}}
+    passed = {"field": "record.visit_at", "op": "less_or_equal", "value": {"now": {"days": -1}}}
     fields = {"reference": "1", "visit_at": (NOON - 22 * HOUR).isoformat()}  # passed at two hours after noon
     deal = await watched(desk, until={"all": [HOT, passed]}, deal={"fields": fields})
     worker = Activities(desk.database, Doorbell(desk.database, away, "jalon"), ConsoleMail(), Settings())
     opened = await worker._on_record(deal, Progress(), NOON, lambda runner: enter(runner, Progress()))
     until = NOON + 10 * HOUR
-    await desk.run(f"update hold set pinned = true, due_at = '{until.isoformat()}'")
+    await desk.run(f"update hold set pinned = true, due_at = '{until}', deadline = '{until}'")
     async with desk.locked(deal) as locked:
         await edit(locked, {"hot": True}, By("eve", NOON + HOUR))
     asked = Replan(record_id=deal, progress=opened.progress, fields=["record.hot"], at=NOON + HOUR)
     await worker._on_record(deal, opened.progress, NOON + HOUR, lambda r: replan(r, opened.progress, asked))
-    assert (await desk.row("hold"))["due_at"] == until
+    row = await desk.row("hold")
+    assert (row["deadline"], row["due_at"]) == (until, NOON + 2 * HOUR)  # there the clock turns its condition
+    await acts(desk, deal, NOON + 2 * HOUR, n=1)
+    assert (await desk.row("hold"))["reason"] == "resolved"
 
 
 @pytest.mark.parametrize("cause", ["left_stage", "pipeline_changed", "record_deleted"])
