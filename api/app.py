@@ -1,4 +1,4 @@
-"""The application: `uvicorn api.app:create_app --factory`."""
+"""The application. `jalon api` serves it behind its guard (`api.server`)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from fastapi.security import HTTPBearer
 
 from activities.catalogue import nature
 from api import problems
-from api.auth import Auth
-from api.limits import BodyLimit
+from api.auth import Auth, is_open
+from api.headers import SafeHeaders
+from api.limits import BodyLimit, HookHead
 from api.routes import (
     about,
     bookings,
@@ -62,14 +63,14 @@ def create_app(
 
     Nothing is connected before it is needed, and everything works while Temporal is away, operations aside.
     """
-    chosen = settings or Settings()
+    chosen, now = settings or Settings(), clock or _machine_clock
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         opened = database or Database(chosen.database_url)
         client = connect or Connection(chosen)
         rings = doorbell or Doorbell(opened, client, chosen.task_queue)
-        app.state.service = Service(chosen, clock or _machine_clock, opened, Rulebook(nature), rings, client)
+        app.state.service = Service(chosen, now, opened, Rulebook(nature), rings, client)
         try:
             yield
         finally:
@@ -82,8 +83,10 @@ def create_app(
         redoc_url=None, redirect_slashes=False,
     )  # fmt: skip
     problems.install(app)
-    app.add_middleware(BodyLimit)
-    app.add_middleware(Auth, key=chosen.api_key)  # the last added comes first
+    app.add_middleware(BodyLimit)  # the last added comes first
+    app.add_middleware(HookHead, settings=chosen, clock=now)
+    app.add_middleware(Auth, key=chosen.api_key)
+    app.add_middleware(SafeHeaders)
     # the dependency only tells the document of the key: `Auth` has let pass who has it
     key = Security(HTTPBearer(auto_error=False))
     api = APIRouter(prefix=PREFIX, responses=problems.RESPONSES, dependencies=[key])
@@ -99,11 +102,15 @@ def create_app(
 
 
 class _Documented(FastAPI):
-    """An application whose document describes its problems too."""
+    """An application whose document describes its problems too, and what needs no key."""
 
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()
         document["components"]["schemas"].update(problems.schemas())
+        for path, methods in document["paths"].items():
+            if is_open(path):
+                for operation in methods.values():
+                    operation.pop("security", None)
         return document
 
 

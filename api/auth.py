@@ -30,7 +30,7 @@ class Auth:
         self._expected = _digest(own.encode()) if own else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _open(scope["path"]) or self._knows(Headers(scope=scope)):
+        if scope["type"] != "http" or is_open(scope["path"]) or self._knows(Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
         answer = problem(401, "unauthorized", "no valid API key", headers={"WWW-Authenticate": "Bearer"})
@@ -43,7 +43,8 @@ class Auth:
         return hmac.compare_digest(_digest(presented.strip().encode("latin-1")), self._expected)
 
 
-def _open(path: str) -> bool:
+def is_open(path: str) -> bool:
+    """Whether this is answered to those who have no key."""
     return path in OPEN or path.startswith(SELF_GUARDED)
 
 

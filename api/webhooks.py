@@ -12,7 +12,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydantic import SecretStr
 
@@ -24,23 +24,37 @@ _ID: Final = re.compile(r"[!-\-/-~]{1,255}")  # no dot: with one, two messages c
 _INSTANT: Final = re.compile(r"[0-9]{1,12}")
 
 
+class Presented(NamedTuple):
+    """What the head of a webhook says of itself."""
+
+    message_id: str
+    at: str
+    signatures: list[str]
+
+
+def presented(headers: Mapping[str, str], now: datetime) -> Presented:
+    """What a head says, before the body is read. Raises `Refused` (401): `unsigned`, `outdated`."""
+    message_id, at = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    signatures = headers.get("webhook-signature", "")
+    if not (_ID.fullmatch(message_id) and _INSTANT.fullmatch(at) and signatures):
+        raise Refused("unsigned", "webhook-id, webhook-timestamp or webhook-signature is missing", 401)
+    if abs(int(at) - now.timestamp()) > TOLERANCE:
+        raise Refused("outdated", "the message was signed more than five minutes ago, or ahead", 401)
+    return Presented(message_id, at, signatures.split(" "))
+
+
 def verified(headers: Mapping[str, str], body: bytes, secret: SecretStr, now: datetime) -> str:
     """The id of a message that was signed with the secret, at most five minutes before or after `now`.
 
     The same id is the same message, however often it is sent. Raises `Refused` (401): `unsigned`, `forged`,
     `outdated`.
     """
-    message_id, at = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-    signatures = headers.get("webhook-signature", "")
-    if not (_ID.fullmatch(message_id) and _INSTANT.fullmatch(at) and signatures):
-        raise Refused("unsigned", "webhook-id, webhook-timestamp or webhook-signature is missing", 401)
-    signed = f"{message_id}.{at}.".encode() + body
+    said = presented(headers, now)
+    signed = f"{said.message_id}.{said.at}.".encode() + body
     own = b"v1," + b64encode(hmac.digest(key_of(secret), signed, sha256))
-    if not any(hmac.compare_digest(own, one.encode("latin-1", "replace")) for one in signatures.split(" ")):
+    if not any(hmac.compare_digest(own, one.encode("latin-1", "replace")) for one in said.signatures):
         raise Refused("forged", "no signature fits the message", 401)
-    if abs(int(at) - now.timestamp()) > TOLERANCE:
-        raise Refused("outdated", "the message was signed more than five minutes ago, or ahead", 401)
-    return message_id
+    return said.message_id
 
 
 def key_of(secret: SecretStr) -> bytes:

@@ -6,7 +6,6 @@ Each command imports what it runs when it runs: `jalon --help` loads neither ser
 import asyncio
 import json
 import os
-import signal
 import sys
 import traceback
 from importlib.util import find_spec
@@ -51,26 +50,9 @@ def worker() -> None:
 @app.command()
 def api() -> None:
     """Serve the HTTP API until SIGTERM."""
-    import uvicorn
+    from api.server import serve
 
-    from db import logs
-
-    settings = _with_servers()
-    logs.set_up(as_json=settings.log_json)
-    # uvicorn raises the signal again when it has shut down; that must not look like a crash
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    signal.signal(signal.SIGINT, lambda *_: None)
-    uvicorn.run(
-        "api.app:create_app",
-        factory=True,
-        host=settings.api_host,
-        port=settings.api_port,
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=20,
-    )
+    serve(_with_servers())
 
 
 @app.command()

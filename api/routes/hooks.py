@@ -18,6 +18,7 @@ from activities.incoming import read
 from activities.reporting import Sender, report
 from activities.triggers import fire_first, matches
 from api.input import Instant, Sendable
+from api.limits import unknown_source
 from api.routes.client_activities import ActivityOut, Type
 from api.service import Served, Service
 from api.taking import take
@@ -136,7 +137,7 @@ async def _verify(request: Request, service: Service, source: str) -> str:
     """The id of the webhook. What cannot be trusted is refused, and that is logged, nothing of it kept."""
     secret = service.settings.hook_secrets.get(source)
     if secret is None:
-        raise Refused("unknown_source", f"nothing is taken from {source}: it has no secret here", 404)
+        raise unknown_source(source)
     try:
         return verified(request.headers, await request.body(), secret, service.clock())
     except Refused as refused:

@@ -25,6 +25,7 @@ from activities.client import Heard
 from activities.deliveries import Delivery, Report, note
 from activities.reporting import Sender, report
 from api.input import Instant, Sendable
+from api.limits import unknown_source
 from api.service import Served, Service
 from api.webhooks import verified
 from domain.errors import Refused
@@ -103,7 +104,7 @@ async def gateway_event(request: Request, service: Served) -> None:
     """Take a delivery report or a reply, signed by the source `sms`."""
     secret = service.settings.hook_secrets.get("sms")
     if secret is None:
-        raise _unknown("sms")
+        raise unknown_source("sms")
     body = await request.body()
     try:
         verified(request.headers, body, secret, service.clock())
@@ -147,7 +148,7 @@ async def _form(request: Request, service: Service) -> dict[str, str]:
     """What the form says, of its first value by name, once its signature fits."""
     token = service.settings.sms_twilio_token
     if not token.get_secret_value():
-        raise _unknown("twilio")
+        raise unknown_source("twilio")
     try:
         body = (await request.body()).decode()
         pairs = parse_qsl(body, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
@@ -166,7 +167,3 @@ def signature(token: SecretStr, called: str, pairs: Sequence[tuple[str, str]]) -
     """What Twilio writes into `X-Twilio-Signature`; `called` is the address as it calls it."""
     said = called + "".join(name + value for name, value in sorted(set(pairs)))
     return b64encode(hmac.digest(token.get_secret_value().encode(), said.encode(), sha1)).decode()
-
-
-def _unknown(source: str) -> Refused:
-    return Refused("unknown_source", f"nothing is taken from {source}: it has no secret here", 404)

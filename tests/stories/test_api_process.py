@@ -27,10 +27,12 @@ async def serving(database_url: str, **more: str) -> AsyncIterator[Served]:
     """A caller, and the process it calls, which has the environment `more` besides its settings."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    own = {"JALON_DATABASE_URL": database_url, "JALON_API_KEY": KEY, "JALON_TEMPORAL_ADDRESS": "127.0.0.1:1"}
+    own = {
+        "JALON_API_PORT": str(port), "JALON_API_KEY": KEY, "JALON_DATABASE_URL": database_url,
+        "JALON_TEMPORAL_ADDRESS": "127.0.0.1:1",
+    }  # fmt: skip
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory", "--port", str(port),
-        cwd=ROOT, env={**os.environ, **own, **more},
+        sys.executable, "-m", "cli", "api", cwd=ROOT, env={**os.environ, **own, **more},
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     headers = {"Authorization": f"Bearer {KEY}", "Idempotency-Key": "the same call"}
