@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, JsonValue, StringConstraints
 from sqlalchemy import select
 from sqlmodel import SQLModel
 
-from api.input import Name, Sendable
+from api.input import KEEPABLE, Name, Sendable
 from api.service import Service
 from db.client_bells import client_bells
 from db.client_edits import Changes, edit_client
@@ -22,9 +22,7 @@ from db.records import By
 from domain.errors import Refused, Stale
 
 Line = Annotated[str, StringConstraints(max_length=200)]
-Found = Annotated[str | None, Query(max_length=320)]
-After = Annotated[int, Query(ge=0, le=2**63 - 1)]
-Limit = Annotated[int, Query(ge=1, le=500)]
+Found = Annotated[str | None, Query(max_length=320, pattern=KEEPABLE)]
 _FIELDS = {"emails": "email", "phones": "phone"}  # by which name a condition knows them
 
 

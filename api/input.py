@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import date, datetime
 from math import isfinite
-from typing import Annotated
+from typing import Annotated, Final
 
-from fastapi import Path
+from fastapi import Path, Query
 from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -19,10 +21,31 @@ from pydantic import (
 
 from domain.period import bounded
 
-PathId = Annotated[int, Path(ge=1, le=2**63 - 1)]
+MOST_ID: Final = 2**63 - 1
+PathId = Annotated[int, Path(ge=1, le=MOST_ID)]
+After = Annotated[int, Query(ge=0, le=MOST_ID, description="the id of the last one that was seen")]
+Before = Annotated[int | None, Query(ge=1, le=MOST_ID, description="the id of the last one that was seen")]
+Limit = Annotated[int, Query(ge=1, le=500)]
+KEEPABLE: Final = r"^[^\x00-\x1f\x7f]*$"
+"""What a text in an address or a header may hold: no control characters, which no column keeps."""
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """The id of something a person named: a pipeline, a stage, an employee."""
-Version = Annotated[int, Field(description="as the caller has read it; if it is another by now: 409")]
+PathName = Annotated[Name, Path()]
+_AS_READ: Final = "as the caller has read it; if it is another by now: 409"
+Version = Annotated[int, Field(ge=0, le=2**31 - 1, description=_AS_READ)]
+
+
+_WRITTEN: Final = re.compile(r"\d{4}-\d\d-\d\d([Tt ].*)?")
+
+
+def _written(raw: object) -> object:
+    """A number is no date: without this, 0 would be the first day of 1970."""
+    if isinstance(raw, str) and not _WRITTEN.fullmatch(raw.strip()):
+        raise ValueError("a day is written 2026-02-28, an instant 2026-02-28T09:00:00+01:00")
+    if not isinstance(raw, str | date):
+        what = "a day or an instant is a text, like 2026-02-28T09:00:00+01:00"
+        raise ValueError(what)  # noqa: TRY004 - what pydantic takes for a refusal
+    return raw
 
 
 def _sensible(at: datetime) -> datetime:
@@ -31,8 +54,9 @@ def _sensible(at: datetime) -> datetime:
     return bounded(at)
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(_sensible)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_sensible)]
 """An instant, which needs its offset; kept in UTC."""
+Day = Annotated[date, BeforeValidator(_written)]
 
 
 class Sendable(BaseModel):

@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from sqlalchemy import DateTime, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from api.input import KEEPABLE
 from api.service import Served
 from db.engine import Transaction
 from db.fail_points import fail_point
@@ -20,15 +21,20 @@ from db.outbox import Bell
 from db.records import By
 from domain.errors import Refused
 
-_HEADER: Final = Header(min_length=1, max_length=255)
+_SHOWN_ONCE: Final = {"shown_once": True}
+_HEADER: Final = Header(min_length=1, max_length=255, pattern=KEEPABLE)
 
 
 class Answer(NamedTuple):
-    """What a call is told, and the bells to be rung once it is durable."""
+    """What a call is told, and the bells to be rung once it is durable.
+
+    `secret`: the body holds one, so it is not kept; the same call again is told that it was shown once.
+    """
 
     status: int = 200
     body: BaseModel | None = None
     bells: tuple[Bell | None, ...] = ()
+    secret: bool = False
 
 
 Work = Callable[[Transaction, By], Awaitable[Answer]]
@@ -67,7 +73,8 @@ class Writer:
     async def reserve(self, tx: Transaction, by: By) -> Response | None:
         """Take the key for this call; the answer it was given before, if it was made before.
 
-        Raises `Refused` for the key of another call, and for somebody who does not work here.
+        Raises `Refused` for the key of another call or of an answer that is shown once, and for somebody who
+        does not work here.
         """
         if self.key is not None:
             own = await self._hash(by.who)
@@ -76,6 +83,8 @@ class Writer:
                 row = (await tx.execute(_KEPT, {"key": self.key})).one()
                 if row.body_hash != own:
                     raise Refused("idempotency_key_reused", "this Idempotency-Key was used for another call")
+                if row.answer == _SHOWN_ONCE:
+                    raise Refused("shown_once", "the answer held a secret, and is not kept", 409)
                 if row.status:
                     return _replayed(row.status, row.answer)
         if by.who != "api" and not (await tx.execute(_ACTOR, {"who": by.who})).scalar_one():
@@ -85,7 +94,7 @@ class Writer:
     async def keep(self, tx: Transaction, answer: Answer) -> Response:
         """Keep the answer under the key of this call."""
         if self.key is not None:
-            said = to_json(answer.body).decode()
+            said = to_json(_SHOWN_ONCE if answer.secret else answer.body).decode()
             await tx.execute(_KEEP, {"key": self.key, "status": answer.status, "answer": said})
         if answer.body is None:
             return Response(status_code=answer.status)

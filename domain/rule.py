@@ -86,7 +86,7 @@ class Trigger(Written):
     direction: Literal["forward", "any"] = "forward"
     once: Literal["per_visit", "per_record", "unlimited"] = "unlimited"
     cool_down: Period | None = None
-    priority: Annotated[int, Field(ge=0)] | None = None
+    priority: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     records: Literal["most_recent", "all"] = "most_recent"
     date: Schedule | None = None
     idle_for: Period = Period(minutes=0)

@@ -29,14 +29,19 @@ from liquid.token import TOKEN_CONTENT, TOKEN_EOF, TOKEN_EXPRESSION, TOKEN_OUTPU
 from liquid.undefined import UNDEFINED, is_undefined
 from markupsafe import escape
 
+from domain.fields import is_empty
 from domain.filters import FILTERS, FilterRefused, Manner, shown
 
 ROOTS = ("record", "contact", "company", "responsible", "steps")
 LONGEST_SOURCE = 100_000
 LONGEST_EXPRESSION = 500
+MOST_MARKS = 2_000              # quotes and tags of one template: each costs far more than a character
 PURSE = 1_000_000
 FILTER_COST = 50                # what formatting a date costs, in characters
+_MARK = re.compile(r"\{[{%]")
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
+# outside quotes: here every empty value is nil, and the library's own are equal to no nil
+_EMPTY = re.compile(r"(\"[^\"]*\"|'[^']*')|(?<![\w.-])(?:blank|empty)(?![\w-])")
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")      # neither PostgreSQL nor UTF-8 takes them
 _TAG = re.compile(r"\s*(\w+)\s*", re.ASCII)
 
@@ -145,9 +150,10 @@ def _tokens(source: str) -> Iterator[Token]:
         raise LiquidSyntaxError(f"a template has at most {LONGEST_SOURCE} characters", token=None)
     place = 0
     strip = False
+    marks = 0
     while place < len(source):
-        start = min((found for found in (source.find("{{", place), source.find("{%", place)) if found >= 0),
-                    default=len(source))
+        mark = _MARK.search(source, place)
+        start = mark.start() if mark else len(source)
         text = source[place:start]
         text = text.lstrip() if strip else text
         text = text.rstrip() if source[start + 2:start + 3] == "-" else text
@@ -155,6 +161,10 @@ def _tokens(source: str) -> Iterator[Token]:
             yield Token(TOKEN_CONTENT, text, place, source)
         if start == len(source):
             return
+        marks += 1
+        if marks > MOST_MARKS:
+            what = f"a template has at most {MOST_MARKS} quotes and tags"
+            raise LiquidSyntaxError(what, token=Token(TOKEN_EOF, "", start, source))
         closing = "}}" if source[start + 1] == "{" else "%}"
         end = source.find(closing, start + 2)
         if end < 0:
@@ -166,7 +176,7 @@ def _tokens(source: str) -> Iterator[Token]:
 
 
 def _markup(source: str, start: int, inner: slice, *, output: bool) -> Iterator[Token]:
-    text = source[inner]
+    text = _EMPTY.sub(lambda found: found[1] or "nil".ljust(len(found[0])), source[inner])
     here = Token(TOKEN_EOF, "", start, source)
     bare = _QUOTED.sub("", text)
     if len(text) > LONGEST_EXPRESSION or "(" in bare or ".." in bare:
@@ -203,7 +213,7 @@ def plain(value: object) -> object:
 
 
 def namespace(values: Mapping[str, object]) -> dict[str, object]:
-    """Nested dictionaries from values by full reference."""
+    """Nested dictionaries from values by full reference; what is empty is nil, of whatever type it is."""
     spaces: dict[str, dict[str, object]] = {root: {} for root in ROOTS}
     for reference, value in values.items():
         root, _, name = reference.partition(".")
@@ -211,5 +221,5 @@ def namespace(values: Mapping[str, object]) -> dict[str, object]:
         if root == "steps":
             rule, _, name = name.partition(".")
             space = cast("dict[str, object]", space.setdefault(rule, {}))
-        space[name] = plain(value)
+        space[name] = None if is_empty(value) else plain(value)
     return cast("dict[str, object]", spaces)

@@ -13,7 +13,7 @@ from activities.bookings import FARTHEST, MONTH, OnConflict, Wanted, book, cance
 from activities.happened import edited
 from activities.triggers import fire
 from api.follow import facts_changed
-from api.input import Instant, Name, PathId, Sendable
+from api.input import Instant, Limit, Name, PathId, Sendable
 from api.service import Served, Service
 from api.taking import take
 from api.writing import Answer, Write
@@ -93,7 +93,7 @@ async def list_bookings(
     high: Annotated[Instant, Query(alias="to")],
     resource: Name | None = None,
     after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    limit: Limit = 100,
 ) -> Bookings:
     """What is booked between two instants, of one resource or of all."""
     if high <= low:

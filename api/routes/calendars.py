@@ -7,14 +7,14 @@ from hashlib import sha256
 from secrets import token_urlsafe
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Response
 from pydantic import BaseModel
 from sqlalchemy import DateTime, String, bindparam, exists, select, text
 from sqlmodel import col
 
 from activities.calendar_entries import entries
 from activities.providers.itip import feed
-from api.input import Instant, Name, Sendable
+from api.input import KEEPABLE, Instant, Limit, Name, PathName, Sendable
 from api.service import Served
 from api.writing import Answer, Write
 from db.engine import Transaction
@@ -23,7 +23,6 @@ from db.tables import CalendarFeed, Employee
 from domain.errors import Refused
 
 router = APIRouter(tags=["calendars"])
-EmployeeId = Annotated[str, Path(min_length=1, max_length=200)]
 
 
 class AgendaItem(BaseModel):
@@ -62,10 +61,10 @@ class FeedOut(BaseModel):
 
 @router.get("/employees/{employee_id}/agenda")
 async def read_agenda(
-    employee_id: EmployeeId,
+    employee_id: PathName,
     service: Served,
     until: Instant | None = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    limit: Limit = 100,
 ) -> Agenda:
     """Open to-dos, planned meetings and calls, and bookings that are not over."""
     asked = {"who": employee_id, "resource": f"employee:{employee_id}", "until": until, "limit": limit}
@@ -78,7 +77,7 @@ async def read_agenda(
 
 @router.post("/employees/{employee_id}/calendar-feed", status_code=201, response_model=FeedOut)
 async def make_feed(
-    employee_id: EmployeeId, service: Served, write: Write, body: FeedIn | None = None
+    employee_id: PathName, service: Served, write: Write, body: FeedIn | None = None
 ) -> Response:
     """Make the address of the employee's calendar; one that was made before no longer works."""
 
@@ -86,7 +85,8 @@ async def make_feed(
         await _known(tx, employee_id)
         token = token_urlsafe(32)
         await tx.execute(_NEW_TOKEN, {"who": employee_id, "hash": _hash(token), "at": by.at})
-        return Answer(201, FeedOut(url=f"{service.settings.base_url}/api/v1/calendars/{token}.ics"))
+        url = f"{service.settings.base_url}/api/v1/calendars/{token}.ics"
+        return Answer(201, FeedOut(url=url), secret=True)
 
     return await write(work, body.by if body else None)
 
@@ -97,9 +97,9 @@ async def make_feed(
     responses={200: {"content": {"text/calendar": {}}}, 304: {"description": "Not Modified"}},
 )
 async def read_feed(
-    token: Annotated[str, Path(max_length=100)],
+    token: Annotated[str, Path(max_length=100, pattern=KEEPABLE)],
     service: Served,
-    if_none_match: Annotated[str | None, Header(max_length=1000)] = None,
+    if_none_match: Annotated[str | None, Header(max_length=1000, pattern=KEEPABLE)] = None,
 ) -> Response:
     """The calendar of an employee (RFC 5545): meetings, calls and bookings. Needs no key but its address."""
     async with service.database.transaction() as tx:

@@ -9,18 +9,16 @@ from pydantic import BaseModel, JsonValue, StringConstraints
 
 from api.clients import (
     AddressOut,
-    After,
     ClientIn,
     Found,
     History,
-    Limit,
     Line,
     edited,
     found,
     history,
     shown,
 )
-from api.input import PathId, Version
+from api.input import After, Limit, PathId, Version
 from api.service import Served
 from api.writing import Answer, Write
 from db.client_edits import make_client

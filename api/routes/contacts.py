@@ -9,18 +9,16 @@ from pydantic import BaseModel, JsonValue
 
 from api.clients import (
     AddressOut,
-    After,
     ClientIn,
     Found,
     History,
-    Limit,
     Line,
     edited,
     found,
     history,
     shown,
 )
-from api.input import Name, PathId, Version
+from api.input import After, Day, Limit, Name, PathId, Version
 from api.service import Served
 from api.writing import Answer, Write
 from db.client_edits import make_client
@@ -38,7 +36,7 @@ class ContactIn(ClientIn):
 
     first_name: Line | None = None
     last_name: Line | None = None
-    birthday: date | None = None
+    birthday: Day | None = None
     company: RecordId | None = None
     responsible: Name | None = None
 

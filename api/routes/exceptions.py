@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field, JsonValue
 from sqlalchemy import select
 from sqlmodel import col
 
 from activities import exceptions
-from api.input import Sendable
+from api.input import KEEPABLE, Before, Limit, Sendable
 from api.service import Served
 from api.writing import Answer, Write
 from db.engine import Transaction
@@ -20,7 +20,7 @@ from db.tables import ExceptionEntry, Quarantined
 from domain.errors import Refused
 
 router = APIRouter(tags=["exceptions"])
-Limit = Annotated[int, Query(ge=1, le=500)]
+Value = Annotated[str, Path(min_length=1, max_length=320, pattern=KEEPABLE)]
 
 
 class NewEntries(Sendable):
@@ -76,7 +76,7 @@ class Quarantine(BaseModel):
 
 @router.get("/exceptions")
 async def list_entries(
-    service: Served, after: Annotated[str, Query(max_length=320)] = "", limit: Limit = 100
+    service: Served, after: Annotated[str, Query(max_length=320, pattern=KEEPABLE)] = "", limit: Limit = 100
 ) -> Entries:
     """Who is on the exception list."""
     value = col(ExceptionEntry.value)
@@ -110,7 +110,7 @@ async def add_entries(body: NewEntries, service: Served, write: Write) -> Respon
 
 
 @router.delete("/exceptions/{value}", status_code=204)
-async def remove_entry(value: str, service: Served, write: Write) -> Response:
+async def remove_entry(value: Value, service: Served, write: Write) -> Response:
     """Take an entry off the list; what was kept aside stays so."""
     region = service.settings.phone_region
     try:
@@ -129,7 +129,7 @@ async def remove_entry(value: str, service: Served, write: Write) -> Response:
 
 @router.get("/quarantine")
 async def list_quarantined(
-    service: Served, before: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None, limit: Limit = 100
+    service: Served, before: Before = None, limit: Limit = 100
 ) -> Quarantine:
     """What people on the list sent."""
     number = col(Quarantined.id)

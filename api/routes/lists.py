@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel, JsonValue
 from pydantic_core import to_jsonable_python
 from sqlalchemy import ColumnElement, exists, select
 from sqlmodel import SQLModel, col
 
-from api.input import PathId
+from api.input import After, Limit, PathId
 from api.service import Served
 from db.tables import (
     Booking,
@@ -77,8 +76,8 @@ async def list_of_record(
     record_id: PathId,
     listed: Listed,
     service: Served,
-    after: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    after: After = 0,
+    limit: Limit = 100,
 ) -> Page:
     """What belongs to a record, of one sort, in the order in which it was written."""
     table = _TABLES[listed]

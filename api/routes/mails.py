@@ -11,6 +11,7 @@ from sqlalchemy import and_, or_, select
 from sqlmodel import col
 
 from activities.inbound_mail import Matched, Outcome
+from api.input import KEEPABLE, Limit
 from api.service import Served
 from db.tables import InboundMail
 
@@ -47,8 +48,8 @@ async def list_mails(
     service: Served,
     record: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
     outcome: Outcome | None = None,
-    before: Annotated[str | None, Query(max_length=500)] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    before: Annotated[str | None, Query(max_length=500, pattern=KEEPABLE)] = None,
+    limit: Limit = 100,
 ) -> Mails:
     """All mail that came in, that of one record, or that of one outcome."""
     at, message_id = col(InboundMail.at), col(InboundMail.message_id)

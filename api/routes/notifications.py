@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 from sqlalchemy import BigInteger, DateTime, bindparam, text
 
-from api.input import Name, PathId, Sendable
+from api.input import Limit, Name, PathId, Sendable
 from api.service import Served
 from api.writing import Answer, Write
 from db.engine import Transaction
@@ -52,7 +52,7 @@ async def notifications_of_employee(
     service: Served,
     unread: bool = False,
     before: Annotated[int, Query(ge=1, le=2**63 - 1)] = 2**63 - 1,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    limit: Limit = 100,
 ) -> NotificationPage:
     """What an employee was notified of, all of it or only what is `unread`; and how much is unread."""
     asked = {"who": employee, "unread": unread, "before": before, "limit": limit + 1}

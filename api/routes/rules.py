@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, JsonValue
 from sqlalchemy import select, text
 from sqlmodel import col
 
 from activities.publish import publish
-from api.input import Name, Sendable
+from api.input import Name, PathName, Sendable
 from api.service import Served
 from api.writing import Answer, Write
 from db.engine import Transaction
@@ -21,7 +21,6 @@ from domain.errors import Refused
 from domain.rule import RuleSet
 
 router = APIRouter(tags=["rules"])
-PipelineId = Annotated[Name, Path()]
 
 
 class RulesIn(RuleSet, Sendable):
@@ -64,7 +63,7 @@ class RulesOut(BaseModel):
 
 
 @router.put("/pipelines/{pipeline}/rules", status_code=201, response_model=NumberOut)
-async def publish_rules(pipeline: PipelineId, body: RulesIn, write: Write) -> Response:
+async def publish_rules(pipeline: PathName, body: RulesIn, write: Write) -> Response:
     """Publish the next version. Records in flight stay on the version they entered their stage with.
 
     What is wrong is listed in `errors`, each with the JSON pointer of its place.
@@ -88,7 +87,7 @@ async def list_pipelines(service: Served) -> list[PipelineOut]:
 
 @router.get("/pipelines/{pipeline}/rules")
 async def read_rules(
-    pipeline: PipelineId, service: Served, number: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None
+    pipeline: PathName, service: Served, number: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None
 ) -> RulesOut:
     """The current rules of a pipeline, or a version of them; number 0 if none was published yet."""
     asked = select(Published.__table__).where(col(Published.pipeline_id) == pipeline)  # type: ignore[attr-defined]  # SQLModel adds it

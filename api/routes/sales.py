@@ -13,7 +13,7 @@ from sqlmodel import col
 from activities.sales import line_rows, lines_of, totals_in
 from api.answers import Amount
 from api.follow import facts_changed
-from api.input import Name, PathId, Sendable, Version
+from api.input import After, Limit, Name, PathId, Sendable, Version
 from api.service import Served
 from api.taking import take
 from api.view import record
@@ -127,8 +127,8 @@ async def list_sales_documents(
     service: Served,
     record_id: Annotated[int | None, Query(alias="record", ge=1, le=2**63 - 1)] = None,
     kind: Literal["quote", "invoice"] | None = None,
-    after: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    after: After = 0,
+    limit: Limit = 100,
 ) -> SalesDocumentsOut:
     """Quotes and invoices: all, or those of a record or a kind."""
     asked = select(SalesDocument.__table__).where(col(SalesDocument.id) > after)  # type: ignore[attr-defined]  # SQLModel adds it

@@ -16,7 +16,7 @@ from typing import Annotated, Final, Literal
 from urllib.parse import parse_qsl
 
 import structlog
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 from pydantic_core import from_json
@@ -24,7 +24,7 @@ from pydantic_core import from_json
 from activities.client import Heard
 from activities.deliveries import Delivery, Report, note
 from activities.reporting import Sender, report
-from api.input import Instant, Sendable
+from api.input import KEEPABLE, Instant, Sendable
 from api.limits import unknown_source
 from api.service import Served, Service
 from api.webhooks import verified
@@ -33,6 +33,7 @@ from domain.errors import Refused
 log = structlog.get_logger()
 router = APIRouter(tags=["webhooks"])
 _Id = Annotated[str, Field(min_length=1, max_length=200)]
+Key = Annotated[str, Query(max_length=400, pattern=KEEPABLE)]
 _MOST_FIELDS: Final = 200  # of a form
 # https://www.twilio.com/docs/messaging/api/message-resource#message-status-values
 _STATUS: Final[dict[str, Delivery]] = {
@@ -73,7 +74,7 @@ _JSON: Final = {"requestBody": {"required": True, "content": {"application/json"
 
 
 @router.post("/hooks/sms/twilio", status_code=204, openapi_extra=_FORM)
-async def twilio_delivery(request: Request, service: Served, key: str = "") -> None:
+async def twilio_delivery(request: Request, service: Served, key: Key = "") -> None:
     """Take a delivery report of Twilio; `key` is the one that the message was given."""
     form = await _form(request, service)
     delivery, number = _STATUS.get(form.get("MessageStatus", "")), form.get("MessageSid", "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field, JsonValue, model_validator
 from sqlalchemy import BigInteger, bindparam, select, text
 from sqlmodel import col
@@ -15,7 +15,7 @@ from activities.happened import Happened
 from activities.tasks import Ended, How, NewTask, TaskRow
 from activities.triggers import fire
 from api.follow import facts_changed
-from api.input import Instant, Name, PathId, Sendable
+from api.input import After, Instant, Limit, Name, PathId, PathName, Sendable
 from api.service import Served, Service
 from api.taking import take
 from api.writing import Answer, Write
@@ -126,11 +126,11 @@ async def get_task(task_id: PathId, service: Served) -> TaskDetail:
 
 @router.get("/employees/{employee_id}/tasks")
 async def tasks_of_employee(
-    employee_id: str,
+    employee_id: PathName,
     service: Served,
     ended: bool = False,
-    after: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    after: After = 0,
+    limit: Limit = 100,
 ) -> TaskPage:
     """The tasks of an employee on records that are there: the open ones, or those that have ended."""
     asked = {"who": employee_id, "ended": ended, "after": after, "limit": limit + 1}

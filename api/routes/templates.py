@@ -8,14 +8,14 @@ from io import BytesIO
 from typing import Annotated, Final, Literal
 from zipfile import is_zipfile
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Response
 from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy import BigInteger, DateTime, String, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from activities.number_series import pattern_problem
 from activities.providers.blobs import StoreAway
-from api.input import Name, Sendable
+from api.input import Name, PathName, Sendable
 from api.problems import Away
 from api.service import Served, Service
 from api.writing import Answer, Write
@@ -24,7 +24,6 @@ from db.records import By
 from domain.errors import Refused
 
 router = APIRouter(tags=["documents"])
-Id = Annotated[Name, Path()]
 _IMAGES: Final = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 Base64 = Annotated[str, Field(min_length=1, max_length=1_000_000)]
 Required = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}(\.[a-z][a-z0-9_]{0,62})?$")]
@@ -93,7 +92,7 @@ class StampOut(BaseModel):
 
 
 @router.put("/document-templates/{template}", status_code=201, response_model=TemplateOut)
-async def publish_template(template: Id, body: TemplateIn, service: Served, write: Write) -> Response:
+async def publish_template(template: PathName, body: TemplateIn, service: Served, write: Write) -> Response:
     """Publish the next version of a template; documents made from now on are made of it."""
     source = _decoded(body.source)
     if body.format == "docx" and not is_zipfile(BytesIO(source)):
@@ -140,7 +139,7 @@ async def list_series(service: Served) -> list[SeriesOut]:
 
 
 @router.put("/stamps/{stamp}", response_model=StampOut)
-async def put_stamp(stamp: Id, body: StampIn, service: Served, write: Write) -> Response:
+async def put_stamp(stamp: PathName, body: StampIn, service: Served, write: Write) -> Response:
     """Keep the image of a sign or stamp; documents that bear it already keep the one they have."""
     image = _decoded(body.image)
     found = [kind for magic, kind in _IMAGES.items() if image.startswith(magic)]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import BigInteger, DateTime, bindparam, exists, select, text
 from sqlmodel import col
 
 from activities.happened import Happened
 from activities.triggers import fire
-from api.input import Instant, Name, PathId, Sendable
+from api.input import After, Instant, Limit, Name, PathId, Sendable
 from api.service import Served
 from api.taking import take
 from api.writing import Answer, Write
@@ -99,8 +99,8 @@ async def todos_of_employee(
     employee_id: Name,
     service: Served,
     completed: bool = False,
-    after: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    after: After = 0,
+    limit: Limit = 100,
 ) -> TodoPage:
     """What an employee has to do, or has `completed`, on records that are not in the bin."""
     asked = {"who": employee_id, "completed": completed, "after": after, "limit": limit + 1}

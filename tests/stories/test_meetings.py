@@ -273,3 +273,17 @@ with b as (
 insert into booking_resource (booking_id, resource, during)
 select id, 'employee:ada', tstzrange(starts_at, ends_at) from b
 """
+
+
+async def test_no_table_keeps_the_secret_address_under_whatever_key_it_was_asked_for(
+    api: Api, database: Database
+) -> None:
+    key = {"Idempotency-Key": "once"}
+    answer = await api.post("/employees/ada/calendar-feed", headers=key)
+    secret = answer.json()["url"].rpartition("/")[2].removesuffix(".ics")
+    refused(await api.post("/employees/ada/calendar-feed", headers=key), 409, "shown-once")
+    async with database.transaction() as tx:
+        names = "select tablename from pg_tables where schemaname = 'public'"
+        for name in (await tx.execute(text(names))).scalars().all():
+            held = text(f"select count(*) from {name} t where t::text like '%' || :secret || '%'")
+            assert (await tx.execute(held, {"secret": secret})).scalar_one() == 0, name

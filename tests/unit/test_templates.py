@@ -297,6 +297,27 @@ def test_whatever_an_author_writes_gives_a_text_or_a_template_error(text: str) -
     assert found or references(text) <= {*REGISTRY.references()}
 
 
+@pytest.mark.parametrize("word", ["blank", "empty", "nil", "null"])
+def test_whatever_is_empty_equals_every_word_for_it(word: str) -> None:
+    for name, empty, full in (("record.title", "", "x"), ("contact.email", [], ["a@b.example"])):
+        for values, expected in (({name: empty}, "yes"), ({}, "yes"), ({name: full}, "no")):
+            text = f"{{% if {name} == {word} %}}yes{{% else %}}no{{% endif %}}"
+            assert render(text, values, escape="plain", zone="UTC") == expected
+            text = f"{{% if {name} != {word} %}}no{{% else %}}yes{{% endif %}}"
+            assert render(text, values, escape="plain", zone="UTC") == expected
+
+
+def test_a_quoted_word_stays_a_text() -> None:
+    said = "{{ 'empty' }} {% if record.title == 'blank' %}yes{% endif %}"
+    assert render(said, {"record.title": "blank"}, escape="plain", zone="UTC") == "empty yes"
+
+
+@pytest.mark.parametrize("mark", ["{{1}}", "{% if record.title %}{% endif %}", "{{ record.title }}"])
+def test_more_quotes_and_tags_than_anybody_writes_are_refused_at_once(mark: str) -> None:
+    (found,) = check(mark * 20_000 if len(mark) == 5 else mark * 2_500, REGISTRY, STEPS)
+    assert "at most 2000 quotes and tags" in found.message
+
+
 def test_an_unknown_zone_or_locale_is_told() -> None:
     for zone, locale in (("Mars/Base", "en"), ("UTC", "xx_nowhere")):
         with pytest.raises(TemplateError):
