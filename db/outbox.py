@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID, uuid4, uuid5
 
 from pydantic import BaseModel, JsonValue
-from sqlalchemy import ARRAY, BigInteger, DateTime, Row, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, Interval, Row, bindparam, text
 
 from db.engine import Transaction
 from db.facts import RecordRow
@@ -16,6 +16,8 @@ from db.rows import Rows
 from domain.journey import ClientActivity, Entered, Face, FactsChanged, HoldsEnded
 
 CHANNEL = "jalon_outbox"
+LEASE: Final = timedelta(seconds=30)
+"""So long a bell is left to the relay that took it; a call takes 5 s at the most."""
 _RECONCILER = UUID("7f5d2a54-6f0e-4a0b-9b8e-3a6f1d0c8e11")
 Kind = Literal["entered", "client_activity", "facts_changed", "hold_ended"]
 SIGNALS: dict[str, type[BaseModel]] = {
@@ -64,46 +66,60 @@ def face_of(record: RecordRow, *, suspended: bool = False) -> Face:
     )
 
 
-def bell_rows(bell: Bell, at: datetime, *, delivered: bool = False) -> Rows:
-    """The row that keeps a bell until it is rung. `delivered`: the journey hears by other means."""
+def bell_rows(bell: Bell, at: datetime) -> Rows:
+    """The row that keeps a bell until it is rung."""
     own = {"id": bell.id, "record_id": bell.record_id, "kind": bell.kind, "payload": bell.payload}
-    return Rows("outbox", [own | {"created_at": at, "delivered_at": at if delivered else None}])
+    return Rows("outbox", [own | {"created_at": at}])
 
 
-_LEFT_OVER = text("""
+# passed over is a record whose bell is in hand, or waits because Temporal did not answer: they go in order
+_TAKE = text("""
 with taken as materialized (
-  select * from outbox o
-  where o.delivered_at is null and (
-    cast(:older_than as interval) is null and o.attempts = 0
-    or o.created_at not between now()
-      - greatest(cast(:older_than as interval), interval '1 second' * (power(2, o.attempts) - 1)) and now()
-  )
+  select id, record_id, created_at from outbox o
+  where (o.next_at is null or o.next_at <= now())
+    and (cast(:older_than as interval) is null or o.created_at not between now() - :older_than and now())
+    and not exists (
+      select 1 from outbox h where h.record_id = o.record_id and h.next_at > now() and h.attempts = 0)
   order by o.created_at
-  limit 100
+  limit :most
   for update skip locked
+), in_order as (
+  select id from taken t
+  where not exists (
+    select 1 from outbox e
+    where e.record_id = t.record_id and e.attempts = 0 and e.created_at < t.created_at
+      and e.id not in (select id from taken))
+), mine as (
+  update outbox o set next_at = now() + :lease from in_order i where o.id = i.id
+  returning o.id, o.record_id, o.kind, o.payload, o.created_at
 )
-select o.id, o.record_id, o.kind, o.payload, r.visit_no, r.record_type, r.pipeline_id, r.stage_id,
+select m.id, m.record_id, m.kind, m.payload, r.visit_no, r.record_type, r.pipeline_id, r.stage_id,
   r.responsible_id, r.suspended
-from taken o join record r on r.id = o.record_id
-where not exists (
-  select 1 from outbox e
-  where e.record_id = o.record_id and e.delivered_at is null and e.attempts = 0
-    and e.created_at < o.created_at and e.id not in (select id from taken)
-)
-order by o.created_at
+from mine m join record r on r.id = m.record_id
+order by m.created_at
+""").bindparams(bindparam("older_than", type_=Interval), bindparam("lease", type_=Interval))
+_RUNG = text("delete from outbox where id = any(cast(:ids as uuid[]))")
+_FAILED = text("""
+update outbox set attempts = attempts + 1,
+  next_at = now() + least(interval '1 second' * power(2, least(attempts, 20)), interval '10 minutes')
+where id = any(cast(:ids as uuid[]))
 """)
-_RUNG = text("update outbox set delivered_at = now() where id = any(cast(:ids as uuid[]))")
-_FAILED = text("update outbox set attempts = attempts + 1 where id = any(cast(:ids as uuid[]))")
+_UNANSWERED = text("""
+update outbox set unanswered = unanswered + 1,
+  next_at = now() + least(interval '1 second' * power(2, least(unanswered, 10)), interval '1 minute')
+where id = any(cast(:ids as uuid[]))
+""")
+_PUT_BACK = text("update outbox set next_at = null where id = any(cast(:ids as uuid[]))")
 
 
-async def left_over(tx: Transaction, older_than: timedelta | None = None) -> list[Bell]:
-    """Bells nobody has rung, the oldest first, locked; those another relay has in hand are passed over.
+async def take_waiting(tx: Transaction, most: int, older_than: timedelta | None = None) -> list[Bell]:
+    """At most so many bells nobody has rung, what waits longest first; they are the caller's for a while.
 
+    Once this is committed nobody else takes them for `LEASE`: who dies with them in hand only delays them.
     `older_than` leaves younger ones to whoever wrote them; one from a clock that is ahead is taken at once. A
-    bell waits for earlier ones of its record, save those that failed: these come again when they are about a
-    second old, then 3, 7, 15 …, and are never given up.
+    bell waits for earlier ones of its record, save those that failed.
     """
-    rows = await tx.execute(_LEFT_OVER, {"older_than": older_than})
+    rows = await tx.execute(_TAKE, {"older_than": older_than, "most": most, "lease": LEASE})
     return [
         Bell(
             row.id, row.record_id, row.kind, row.payload, row.visit_no,
@@ -117,18 +133,30 @@ async def left_over(tx: Transaction, older_than: timedelta | None = None) -> lis
 
 
 async def mark_rung(tx: Transaction, ids: Collection[UUID]) -> None:
+    """What was rung is nobody's business any more: it goes."""
     await tx.execute(_RUNG, {"ids": [str(i) for i in ids]})
 
 
 async def mark_failed(tx: Transaction, ids: Collection[UUID]) -> None:
+    """Refused: tried again after 1 s, doubling to 10 min, never given up; later ones pass it meanwhile."""
     await tx.execute(_FAILED, {"ids": [str(i) for i in ids]})
+
+
+async def mark_unanswered(tx: Transaction, ids: Collection[UUID]) -> None:
+    """Not answered in time: tried again after 1 s, doubling to a minute; its record's later ones wait."""
+    await tx.execute(_UNANSWERED, {"ids": [str(i) for i in ids]})
+
+
+async def put_back(tx: Transaction, ids: Collection[UUID]) -> None:
+    """Not tried: anybody may take them at once."""
+    await tx.execute(_PUT_BACK, {"ids": [str(i) for i in ids]})
 
 
 _BEHIND = text("""
 select r.id, r.record_type, r.visit_no, r.pipeline_id, r.stage_id, r.responsible_id, r.suspended from record r
 where r.journey_visit < r.visit_no and r.entered_at < :before
   and not exists (
-    select 1 from outbox o where o.record_id = r.id and o.delivered_at is null and o.attempts < 5
+    select 1 from outbox o where o.record_id = r.id and o.attempts < 5
   )
 limit 200
 """)
@@ -144,11 +172,6 @@ async def of_records(tx: Transaction, runs: Mapping[int, str]) -> list[Bell]:
     """Bells for records, not in the bin, whose journey ended before its time; `runs`: the run of each."""
     rows = await tx.execute(_OF_RECORDS, {"ids": list(runs)})
     return [_entered(row, runs[row.id]) for row in rows]
-
-
-async def prune(tx: Transaction, before: datetime) -> None:
-    """Delete bells rung, and answers given, before that instant; some at a time."""
-    await tx.execute(_PRUNE, {"before": before})
 
 
 def _entered(row: Row[Any], name: str) -> Bell:
@@ -168,13 +191,6 @@ _OF_RECORDS = text("""
 select id, record_type, visit_no, pipeline_id, stage_id, responsible_id, suspended from record
 where id = any(:ids) and deleted_at is null
 """).bindparams(bindparam("ids", type_=ARRAY(BigInteger)))
-_PRUNE = text("""
-with o as (
-  delete from outbox where id in (select id from outbox where delivered_at < :before limit 1000)
-)
-delete from request where key in (select key from request where at < :before limit 1000)
-""").bindparams(bindparam("before", type_=DateTime(timezone=True)))
-
 
 def notify() -> str:
     """The statement by which a writer that rings no bells itself wakes a relay at its commit."""

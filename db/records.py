@@ -288,8 +288,8 @@ async def _enter(locked: Locked, place: Place, cause: str, by: By, left: Sequenc
         {"rule": by.rule} if by.rule else {}
     )
     said = line(record.id, record.visit_no, cause, by.at, actor=by.who, detail=detail)
-    told = bell_rows(bell, by.at, delivered=bool(by.rule))
-    await write(locked.tx, [*left, entered, visit_row(record.id, visit, cause, by), said, told])
+    told = [] if by.rule else [bell_rows(bell, by.at)]  # a rule's own outcome tells the journey
+    await write(locked.tx, [*left, entered, visit_row(record.id, visit, cause, by), said, *told])
     return bell
 
 

@@ -1,4 +1,4 @@
-"""The end of what lies in the recycle bin: after a period nobody can restore it any more."""
+"""What nobody needs any more: records that lay long in the recycle bin, answers kept for repeated calls."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from datetime import datetime
 from sqlalchemy import DateTime, bindparam, text
 
 from db.engine import Transaction
+
+AT_ONCE = 1000
 
 
 async def purge(tx: Transaction, before: datetime) -> int:
@@ -18,8 +20,24 @@ async def purge(tx: Transaction, before: datetime) -> int:
     return len((await tx.execute(_PURGE, {"before": before})).all())
 
 
+async def forget_answers(tx: Transaction, before: datetime) -> int:
+    """Delete answers given to an `Idempotency-Key` before that instant (UTC), some at a time; how many."""
+    return len((await tx.execute(_FORGET, {"before": before, "most": AT_ONCE})).all())
+
+
 _PURGE = text("""
-delete from record
-where id in (select id from record where deleted_at < :before limit 100 for update skip locked)
-returning id
+with gone as (
+  delete from record
+  where id in (
+    select id from record where deleted_at < :before order by deleted_at limit 100 for update skip locked)
+  returning id
+), unheard as (
+  delete from outbox where record_id in (select id from gone)
+)
+select id from gone
+""").bindparams(bindparam("before", type_=DateTime(timezone=True)))
+_FORGET = text("""
+delete from request
+where key in (select key from request where at < :before order by at limit :most for update skip locked)
+returning key
 """).bindparams(bindparam("before", type_=DateTime(timezone=True)))

@@ -17,6 +17,7 @@ from db import logs
 from db.engine import Database
 from db.settings import Settings
 from db.temporal import connect
+from worker.cleaning import clean
 from worker.clock import watch_the_clock
 from worker.patience import DATABASE_AWAY, TEMPORAL_AWAY, Patience, until_it_answers
 from worker.postman import deliver_invitations
@@ -45,6 +46,7 @@ async def run(settings: Settings, client: Client, database: Database, stop: asyn
         async with asyncio.TaskGroup() as beside:
             beside.create_task(relay(database, client, queue, stop))
             beside.create_task(reconcile(database, client, queue, stop, _now))
+            beside.create_task(clean(database, stop, _now))
             beside.create_task(watch_the_clock(database, doorbell, House.of(settings), stop, _now))
             beside.create_task(deliver_invitations(database, mail, settings.mail_from, stop, _now))
             await stop.wait()

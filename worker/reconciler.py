@@ -1,4 +1,4 @@
-"""Does what nobody else would: for journeys behind or ended, reminders, and rows nobody needs any more."""
+"""Does what nobody else would: for journeys that are behind or were ended."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from db.engine import Database
-from db.outbox import behind, of_records, prune
-from db.recycle_bin import purge
+from db.outbox import behind, of_records
 from db.reminders import remind
 from domain.journey import WORKFLOW
 from worker.patience import DATABASE_AWAY, in_words, stopped_within
@@ -26,10 +25,6 @@ GRACE: Final = timedelta(seconds=30)
 """So long a journey may take to open a visit before it is rung again."""
 LOOK_BACK: Final = timedelta(hours=1)
 """How long ago a journey may have been ended to be taken up again."""
-KEPT: Final = timedelta(days=7)
-"""So long bells that were rung and answers to an `Idempotency-Key` are kept."""
-BIN: Final = timedelta(days=30)
-"""So long a deleted record may be restored."""
 
 
 async def reconcile(
@@ -52,9 +47,6 @@ async def reconcile(
                 "took up journeys that were ended",
                 await ring_ended(database, client, task_queue, now() - LOOK_BACK),
             )
-            async with database.transaction() as tx:
-                await prune(tx, now() - KEPT)
-                await purge(tx, now() - BIN)
         except DATABASE_AWAY as error:
             log.warning("the database does not answer", error=in_words(error), again_in=EVERY)
         except RPCError as error:

@@ -29,6 +29,7 @@ class Record(SQLModel, table=True):
         CheckConstraint("visit_no > 0 and pass_no > 0 and depth >= 0", name="numbers"),
         Index("ix_record_pipeline_id_stage_id", "pipeline_id", "stage_id"),
         Index("ix_record_behind", "id", postgresql_where=text("journey_visit < visit_no")),
+        Index("ix_record_deleted", "deleted_at", postgresql_where=text("deleted_at is not null")),
     )
 
     id: int | None = Field(default=None, sa_column=identity())
@@ -120,12 +121,15 @@ class ClientActivity(SQLModel, table=True):
 
 
 class Outbox(SQLModel, table=True):
-    """What a journey has still to hear. The id is the request id of its delivery."""
+    """What a journey has still to hear; what it was told is gone. The id is the request id of its delivery.
+
+    Before `next_at` it is in the hands of a relay or waits for another attempt. `attempts` counts refusals,
+    `unanswered` calls that Temporal did not answer in time.
+    """
 
     __table_args__ = (
         one_of("kind", "entered", "client_activity", "facts_changed", "hold_ended"),
-        Index("ix_outbox_waiting", "created_at", postgresql_where=text("delivered_at is null")),
-        Index("ix_outbox_delivered_at", "delivered_at"),
+        Index("ix_outbox_created_at", "created_at"),
     )
 
     id: UUID = Field(primary_key=True)
@@ -133,8 +137,9 @@ class Outbox(SQLModel, table=True):
     kind: str
     payload: dict[str, JsonValue] = Field(default_factory=dict, sa_type=JSONB, sa_column_kwargs=OBJECT)
     created_at: datetime
-    delivered_at: datetime | None = None
+    next_at: datetime | None = None
     attempts: int = Field(default=0, sa_column_kwargs=ZERO)
+    unanswered: int = Field(default=0, sa_column_kwargs=ZERO)
 
 
 class Request(SQLModel, table=True):

@@ -228,6 +228,6 @@ def _now() -> datetime:
 
 
 _UNHEARD = """
-select (select count(*) from outbox where delivered_at is null)
+select (select count(*) from outbox)
   + (select count(*) from record where journey_visit < visit_no)
 """

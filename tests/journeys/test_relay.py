@@ -6,18 +6,21 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import insert, text
 from temporalio import workflow
+from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
 from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode, WorkflowService
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from db.doorbell import deliver
+from db.doorbell import Doorbell, deliver
 from db.engine import Database
-from db.outbox import Bell, bell_rows, left_over, notify
+from db.outbox import LEASE, Bell, bell_rows, mark_unanswered, notify, take_waiting
 from db.rows import Rows, write
 from db.tables import Record
 from db.temporal import DATA_CONVERTER
@@ -56,6 +59,31 @@ class Ear:
     @workflow.query
     def all_heard(self) -> list[str]:
         return self.heard
+
+
+class OneHangs(Client):
+    """Temporal, of whose journeys one does not answer until it is told to, or answers with an error."""
+
+    def __init__(self, client: Client, record_id: int, answers: RPCError | None = None) -> None:
+        super().__init__(client.service_client, namespace=client.namespace, data_converter=DATA_CONVERTER)
+        self.hanging, self.answers, self._error = asyncio.Event(), asyncio.Event(), answers
+        self._journey = f"deal-{record_id}"
+
+    @property
+    def workflow_service(self) -> WorkflowService:
+        service = WorkflowService(self.service_client)
+        ask = service.signal_workflow_execution
+
+        async def signal(request: SignalWorkflowExecutionRequest, **how: Any) -> object:
+            if request.workflow_execution.workflow_id == self._journey:
+                self.hanging.set()
+                if self._error:
+                    raise self._error
+                await self.answers.wait()
+            return await ask(request, **how)
+
+        service.signal_workflow_execution = signal  # type: ignore[assignment,method-assign]  # one call of many
+        return service
 
 
 @asynccontextmanager
@@ -125,9 +153,20 @@ class Ears:
 
     async def waiting(self) -> list[tuple[UUID, int]]:
         """The bells that nobody has rung, and how often it was tried."""
-        asked = text("select id, attempts from outbox where delivered_at is null order by created_at")
+        asked = text("select id, attempts from outbox order by created_at")
         async with self.database.transaction() as tx:
             return [(row.id, row.attempts) for row in await tx.execute(asked)]
+
+    async def take(self, most: int = 100) -> list[Bell]:
+        """What a relay takes that does nothing with it."""
+        async with self.database.transaction() as tx:
+            return await take_waiting(tx, most)
+
+    async def pass_time(self, span: timedelta) -> None:
+        """What is not to be tried before long is so much nearer."""
+        async with self.database.transaction() as tx:
+            sooner = text("update outbox set next_at = next_at - cast(:span as interval)")
+            await tx.execute(sooner, {"span": span})
 
     async def until_nothing_waits(self) -> None:
         async def nothing_waits() -> bool:
@@ -145,9 +184,13 @@ class Ears:
             return bool((await tx.execute(ended)).all())
 
     @asynccontextmanager
-    async def relaying(self, database: Database | None = None) -> AsyncIterator[None]:
+    async def relaying(
+        self, database: Database | None = None, client: Client | None = None
+    ) -> AsyncIterator[None]:
         stop = asyncio.Event()
-        task = asyncio.create_task(relay(database or self.database, self.client, self.queue, stop))
+        task = asyncio.create_task(
+            relay(database or self.database, client or self.client, self.queue, stop)
+        )
         try:
             yield
         finally:
@@ -195,23 +238,42 @@ async def test_two_relays_ring_every_bell_once(ears: Ears, database_url: str) ->
 async def test_what_one_relay_has_in_hand_another_passes_over(ears: Ears, database: Database) -> None:
     mine, free = activity(await ears.record(), "call"), activity(await ears.record(), "call")
     await ears.leave(mine)
-    async with database.transaction() as tx:
-        assert [bell.id for bell in await left_over(tx)] == [mine.id]
-        await ears.leave(free)
-        assert (await ring_left_over(database, ears.client, ears.queue)).rung == [free.id]
+    assert [bell.id for bell in await ears.take()] == [mine.id]
+    await ears.leave(free)
+    assert (await ring_left_over(database, ears.client, ears.queue)).rung == [free.id]
     assert [waiting for waiting, _ in await ears.waiting()] == [mine.id]
+
+
+async def test_what_a_relay_that_died_had_in_hand_is_rung_by_another_later(ears: Ears) -> None:
+    bell = activity(await ears.record(), "call")
+    await ears.leave(bell)
+    await ears.take()
+    assert await ears.take() == []
+    await ears.pass_time(LEASE)
+    assert (await ring_left_over(ears.database, ears.client, ears.queue)).rung == [bell.id]
 
 
 async def test_a_bell_waits_for_an_earlier_one_of_its_record(ears: Ears, database: Database) -> None:
     record = await ears.record()
     first, second = activity(record, "call"), activity(record, "form")
     await ears.leave(first)
-    async with database.transaction() as tx:
-        assert [bell.id for bell in await left_over(tx)] == [first.id]
-        await ears.leave(second, at=LONG_AGO + timedelta(seconds=1))
-        assert (await ring_left_over(database, ears.client, ears.queue)).rung == []
+    assert [bell.id for bell in await ears.take()] == [first.id]
+    await ears.leave(second, at=LONG_AGO + timedelta(seconds=1))
+    assert (await ring_left_over(database, ears.client, ears.queue)).rung == []
+    await ears.pass_time(LEASE)
     assert (await ring_left_over(database, ears.client, ears.queue)).rung == [first.id, second.id]
     assert await ears.heard(record) == ["start 1", "call", "form"]
+
+
+async def test_what_waits_longest_goes_first_however_much_there_is_of_one_record(ears: Ears) -> None:
+    busy, other = await ears.record(), await ears.record()
+    bells = [activity(busy, "call") for _ in range(10)]
+    for age, bell in enumerate(bells):
+        await ears.leave(bell, at=LONG_AGO + timedelta(seconds=age))
+    later = activity(other, "form")
+    await ears.leave(later, at=LONG_AGO + timedelta(hours=1))
+    assert [bell.id for bell in await ears.take(most=4)] == [bell.id for bell in bells[:4]]
+    assert [bell.id for bell in await ears.take(most=4)] == [later.id]
 
 
 async def test_a_bell_from_a_clock_that_is_ahead_is_rung(ears: Ears) -> None:
@@ -257,6 +319,20 @@ async def test_a_lost_connection_is_made_again(ears: Ears) -> None:
         await ears.until_nothing_waits()
 
 
+async def test_what_was_rung_is_kept_no_longer_whoever_rang_it(ears: Ears) -> None:
+    async def connected() -> Client:
+        return ears.client
+
+    bells = [activity(await ears.record(), "call") for _ in range(3)]
+    await ears.leave(*bells)
+    doorbell = Doorbell(ears.database, connected, ears.queue)
+    doorbell.ring(*bells[:2])
+    await doorbell.settle()
+    assert [waiting for waiting, _ in await ears.waiting()] == [bells[2].id]
+    await ring_left_over(ears.database, ears.client, ears.queue)
+    assert await ears.waiting() == []
+
+
 # --- what goes wrong -------------------------------------------------------------------------------
 
 
@@ -270,9 +346,10 @@ async def test_a_bell_that_cannot_be_rung_holds_up_no_other_and_waits_longer_eac
     assert await ears.waiting() == [(broken.id, 1)]
     assert await ears.heard(record) == ["start 1", "form"]
     async with ears.database.transaction() as tx:
-        hour_old = "update outbox set attempts = :tried, created_at = now() - interval '1 hour'"
-        await tx.execute(text(hour_old), {"tried": 11})
+        await tx.execute(text("update outbox set attempts = 11"))
+    await ears.pass_time(timedelta(seconds=1))
     assert len((await ring_left_over(ears.database, ears.client, ears.queue)).failed) == 1
+    await ears.pass_time(timedelta(minutes=9))
     assert (await ring_left_over(ears.database, ears.client, ears.queue)).failed == []
 
 
@@ -289,6 +366,52 @@ async def test_when_temporal_is_away_nothing_counts_as_tried(ears: Ears) -> None
     assert sorted((await ring_left_over(ears.database, ears.client, ears.queue)).rung) == sorted(
         bell.id for bell in bells
     )
+
+
+async def test_deliveries_go_on_beside_one_that_hangs(ears: Ears) -> None:
+    stuck = activity(await ears.record(), "call")
+    await ears.leave(stuck)
+    client = OneHangs(ears.client, stuck.record_id)
+
+    async def only_it_waits() -> bool:
+        return [waiting for waiting, _ in await ears.waiting()] == [stuck.id]
+
+    async with ears.relaying(client=client):
+        await client.hanging.wait()
+        await ears.leave(*[activity(await ears.record(), "form") for _ in range(50)])
+        try:
+            await until(only_it_waits)
+        finally:
+            client.answers.set()
+        await ears.until_nothing_waits()
+    assert await ears.heard(stuck.record_id) == ["start 1", "call"]
+
+
+async def test_a_call_that_is_not_answered_holds_up_only_its_record_whose_order_is_kept(ears: Ears) -> None:
+    record, other = await ears.record(), await ears.record()
+    first, second, elsewhere = activity(record, "call"), activity(record, "form"), activity(other, "call")
+    for age, bell in enumerate((first, second, elsewhere)):
+        await ears.leave(bell, at=LONG_AGO + timedelta(seconds=age))
+    client = OneHangs(ears.client, record, answers=RPCError("Timeout expired", RPCStatusCode.CANCELLED, b""))
+    tried = await ring_left_over(ears.database, client, ears.queue)
+    assert (tried.rung, tried.unanswered, tried.away) == ([elsewhere.id], [first.id], None)
+    assert (await ring_left_over(ears.database, ears.client, ears.queue)).rung == []
+    await ears.pass_time(timedelta(seconds=1))
+    assert (await ring_left_over(ears.database, ears.client, ears.queue)).rung == [first.id, second.id]
+
+
+async def test_one_that_is_never_answered_is_tried_less_often_each_time(ears: Ears) -> None:
+    bell = activity(await ears.record(), "call")
+    await ears.leave(bell)
+    pauses = []
+    for _ in range(9):
+        assert [one.id for one in await ears.take()] == [bell.id]
+        async with ears.database.transaction() as tx:
+            await mark_unanswered(tx, [bell.id])
+            left = await tx.execute(text("select extract(epoch from next_at - now()) from outbox"))
+            pauses.append(int(left.scalar_one()))
+        await ears.pass_time(timedelta(minutes=1))
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
 # --- journeys that are behind ----------------------------------------------------------------------

@@ -31,8 +31,7 @@ async def test_the_record_is_in_a_new_visit_and_the_journal_says_who_moved_it(de
 async def test_its_own_outcome_tells_the_journey_so_no_bell_is_left_to_ring(desk: Desk) -> None:
     deal = await desk.deal()
     await desk.does(deal, "change_stage", stage="offer", now=LATER)
-    waiting = {row["payload"]["visit_no"]: row["delivered_at"] for row in await desk.rows("outbox")}
-    assert waiting == {1: None, 2: LATER}
+    assert [row["payload"]["visit_no"] for row in await desk.rows("outbox")] == [1]
 
 
 async def test_already_there_it_is_done_and_nothing_happens(desk: Desk) -> None:

@@ -35,7 +35,7 @@ async def test_its_journey_starts(desk: Desk) -> None:
     (bell,) = done.bells
     assert (bell.record_id, bell.kind, bell.visit_no) == (lead, "entered", 1)
     waiting = await desk.row("outbox", f"record_id = {lead}")
-    assert (waiting["id"], waiting["delivered_at"]) == (bell.id, None), "the relay rings it if nobody does"
+    assert (waiting["id"], waiting["next_at"]) == (bell.id, None), "the relay rings it if nobody does"
     ((event, _, _, detail),) = await desk.journal(int(str(lead)))
     assert (event, detail) == ("created", {"to": "leads/fresh", "rule": "the-rule", "parent": deal})
 

@@ -274,7 +274,7 @@ async def test_the_end_rings_a_bell_of_its_own_in_the_same_transaction(desk: Des
     ended = await ends(desk, deal, "deleted")
     assert ended.bell is not None
     bell = (await desk.rows("outbox", "kind = 'hold_ended'"))[0]
-    assert (bell["id"], bell["record_id"], bell["delivered_at"]) == (ended.bell.id, deal, None)
+    assert (bell["id"], bell["record_id"], bell["next_at"]) == (ended.bell.id, deal, None)
     assert heard(ended) == [
         HoldEnded(1, HoldEnd(rule="task", result="done", reason="", at=NOON + HOUR, ended="deleted"))
     ]

@@ -82,7 +82,7 @@ async def test_creation_is_an_entry_in_one_transaction(api: Api, stored: Stored)
     (line,) = await stored("select * from journal")
     assert (line["event"], line["at"], line["actor"]) == ("created", NOON, "ben")
     (bell,) = await stored("select * from outbox")
-    assert (bell["kind"], bell["payload"], bell["delivered_at"]) == ("entered", {"visit_no": 1}, None)
+    assert (bell["kind"], bell["payload"], bell["next_at"]) == ("entered", {"visit_no": 1}, None)
 
 
 async def test_an_import_may_say_that_no_rules_run(api: Api, stored: Stored) -> None:

@@ -68,8 +68,7 @@ async def test_a_change_is_durable_before_the_answer_and_made_once_when_it_is_as
         else:
             raise AssertionError("it was to be killed")
     (record,) = await stored("select id from record")
-    (bell,) = await stored("select delivered_at from outbox")
-    assert bell["delivered_at"] is None  # the relay will ring it
+    assert len(await stored("select 1 from outbox")) == 1  # the relay will ring it
     async with serving(database_url) as (caller, process):
         answer = await caller.post("/records", json=DEAL)
         assert (answer.status_code, answer.json()["id"]) == (201, record["id"])

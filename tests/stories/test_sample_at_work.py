@@ -37,7 +37,7 @@ class Relay:
         raise NotImplementedError
 
     async def rung(self) -> None:
-        while await self._stored("select id from outbox where delivered_at is null"):  # noqa: ASYNC110
+        while await self._stored("select id from outbox"):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 

@@ -70,14 +70,14 @@ CREATE TABLE outbox (
     kind VARCHAR NOT NULL,
     payload JSONB DEFAULT '{}'::jsonb NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    delivered_at TIMESTAMP WITH TIME ZONE,
+    next_at TIMESTAMP WITH TIME ZONE,
     attempts INTEGER DEFAULT 0 NOT NULL,
+    unanswered INTEGER DEFAULT 0 NOT NULL,
     CONSTRAINT pk_outbox PRIMARY KEY (id),
     CONSTRAINT ck_outbox_kind CHECK (kind in ('entered', 'client_activity', 'facts_changed', 'hold_ended'))
 );
 CREATE INDEX ix_outbox_record_id ON outbox (record_id);
-CREATE INDEX ix_outbox_delivered_at ON outbox (delivered_at);
-CREATE INDEX ix_outbox_waiting ON outbox (created_at) WHERE delivered_at is null;
+CREATE INDEX ix_outbox_created_at ON outbox (created_at);
 
 CREATE TABLE request (
     key VARCHAR NOT NULL,
@@ -159,6 +159,7 @@ CREATE TABLE record (
     CONSTRAINT fk_record_parent_id FOREIGN KEY(parent_id) REFERENCES record (id) ON DELETE SET NULL
 );
 CREATE INDEX ix_record_responsible_id ON record (responsible_id);
+CREATE INDEX ix_record_deleted ON record (deleted_at) WHERE deleted_at is not null;
 CREATE INDEX ix_record_behind ON record (id) WHERE journey_visit < visit_no;
 CREATE INDEX ix_record_contact_id ON record (contact_id);
 CREATE INDEX ix_record_pipeline_id_stage_id ON record (pipeline_id, stage_id);
