@@ -61,7 +61,7 @@ def of_record(act: Act, responsible: str | None) -> Person:
         act,
         first_name=str(values["record.first_name"] or ""),
         last_name=str(values["record.last_name"] or ""),
-        emails=_texts(values["record.email"]),
+        emails=_texts(act.record.fields.get("email")),  # as written: what is none is named
         phones=_texts(values["record.phone"]),
         responsible=responsible,
     )

@@ -5,14 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-import phonenumbers
-
 MOST_OF_EMAIL: Final = 254  # RFC 5321, 4.5.3.1.3: a path of 256 with its brackets
 MOST_OF_LOCAL: Final = 64  # RFC 5321, 4.5.3.1.1
 _LABEL: Final = re.compile(r"[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?")
 _LOCAL: Final = re.compile(r"""[^\s"(),:;<>@\[\]\\.\x00-\x20\x7f]+(\.[^\s"(),:;<>@\[\]\\.\x00-\x20\x7f]+)*""")
-_possible = phonenumbers.is_possible_number_with_reason
-_POSSIBLE: Final = phonenumbers.ValidationResult.IS_POSSIBLE
 _LONGEST: Final = 100  # of a phone number as somebody writes it
 
 
@@ -41,10 +37,13 @@ def phone(text: str, region: str) -> str:
     `region` is the country (ISO 3166-1, two letters) whose number it is when it names none. Raises
     `ValueError` for what can be no number there.
     """
+    import phonenumbers  # where somebody asks for it: journeys read fields, which hold e-mail addresses
+
     try:
         number = phonenumbers.parse(text[: _LONGEST + 1].strip(), region.upper())
     except phonenumbers.NumberParseException:
         number = None
-    if number is None or len(text) > _LONGEST or _possible(number) != _POSSIBLE:
+    possible = number and phonenumbers.is_possible_number_with_reason(number)
+    if number is None or len(text) > _LONGEST or possible != phonenumbers.ValidationResult.IS_POSSIBLE:
         raise ValueError(f"{text[:80]!r} is no phone number")
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)

@@ -37,6 +37,7 @@ _ORDER: frozenset[Operator] = frozenset({"greater", "greater_or_equal", "less", 
 _PARTS: frozenset[Operator] = frozenset({"contains", "not_contains", "starts_with"})
 _FIT: dict[FieldType, frozenset[Operator]] = {
     "text": _SAME | _LISTS | _ORDER | _PARTS,
+    "email": _SAME | _LISTS | _ORDER | _PARTS,
     "number": _SAME | _LISTS | _ORDER,
     "money": _SAME | _LISTS | _ORDER,
     "date": _SAME | _LISTS | _ORDER,
@@ -48,7 +49,8 @@ _FIT: dict[FieldType, frozenset[Operator]] = {
 }
 _FIT_MANY: frozenset[Operator] = _EMPTINESS | _LISTS | {"contains", "not_contains"}
 _GROUPS: dict[FieldType, str] = {
-    "text": "a text", "choice": "a text", "employee": "a text", "number": "a number", "money": "a number",
+    "text": "a text", "email": "a text", "choice": "a text", "employee": "a text",
+    "number": "a number", "money": "a number",
     "date": "a time", "datetime": "a time", "booking": "a time",
     "boolean": "true or false",
 }
@@ -97,7 +99,7 @@ def _comparison(leaf: Comparison, place: str, find: _Find) -> Iterator[Problem]:
 
 def _operators(field: Field) -> frozenset[Operator]:
     if field.multiple:
-        return _FIT_MANY | ({"starts_with"} if field.type == "text" else frozenset())
+        return _FIT_MANY | ({"starts_with"} if field.type in ("text", "email") else frozenset())
     return _FIT[field.type]
 
 
@@ -160,6 +162,8 @@ def _constant(raw: str | bool | float, leaf: Comparison, left: Field) -> str:
     if left.type == "boolean" and isinstance(raw, str):
         return f"{leaf.field} is true or false, {raw[:80]!r} is a text"
     one = left.model_copy(update={"multiple": False})
+    if left.type == "email":  # also a part of one, as `@firm.example`
+        one = one.model_copy(update={"type": "text"})
     bare_date = isinstance(raw, str) and len(raw.strip()) == len("2024-02-29")
     if left.type in ("datetime", "booking") and bare_date:
         one = one.model_copy(update={"type": "date"})      # a bare date is its 00:00

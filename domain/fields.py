@@ -17,7 +17,11 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, JsonValue, StringConstraints, model_validator
 from pydantic import Field as Described
 
-FieldType = Literal["text", "number", "money", "boolean", "date", "datetime", "choice", "employee", "booking"]
+from domain import addresses
+
+FieldType = Literal[
+    "text", "email", "number", "money", "boolean", "date", "datetime", "choice", "employee", "booking"
+]
 Section = Literal["record", "contact", "company", "responsible"]
 RecordType = Literal["lead", "deal"]
 FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -35,7 +39,8 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 class Field(BaseModel):
     """One field: `multiple` ones hold several values; `writable` ones may be set by a rule.
 
-    A `booking` holds when the booking made for it starts. It is booked and cancelled, never written.
+    A `booking` holds when the booking made for it starts. It is booked and cancelled, never written. An
+    `email` is one address, in the one form of `domain.addresses`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -140,9 +145,8 @@ def standard(record_type: RecordType) -> Registry:
     """
     del record_type
     name = Field(name="name", type="text", required=True)
-    e_mail, phone = (
-        Field(name=own, type="text", multiple=True) for own in ("email", "phone")
-    )
+    e_mail = Field(name="email", type="email", multiple=True)
+    phone = Field(name="phone", type="text", multiple=True)
     return Registry(
         record=_by_name(
             Field(name="title", type="text", required=True), Field(name="amount", type="money"),
@@ -204,7 +208,8 @@ def is_empty(value: object) -> bool:
 
 
 _NAMES: dict[FieldType, str] = {
-    "text": "a text", "number": "a number", "money": "an amount", "boolean": "true or false",
+    "text": "a text", "email": "an e-mail address, and one alone",
+    "number": "a number", "money": "an amount", "boolean": "true or false",
     "date": "a date like 2024-02-29", "datetime": "a time with its offset, like 2024-02-29T09:00:00+01:00",
     "choice": "a choice", "employee": "an employee's id", "booking": "the start of a booking",
 }
@@ -229,6 +234,8 @@ def _single(field: Field, raw: object) -> object:
     match field.type:
         case "text" | "employee":
             value = text
+        case "email":
+            value = _email(text)
         case "choice":
             value = text if not field.choices else next(
                 (c for c in field.choices if text is not None and c.casefold() == text.casefold()), None)
@@ -243,6 +250,13 @@ def _single(field: Field, raw: object) -> object:
     if value is None:
         raise WrongType(field, raw)
     return value
+
+
+def _email(text: str | None) -> str | None:
+    try:
+        return addresses.email(text or "")
+    except ValueError:
+        return None
 
 
 def _decimal(raw: object) -> Decimal | None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Escape = Literal["html", "header", "plain"]
 
 _ENOUGH = 50
+_WHOLE = re.compile(r"\s*\{\{-?\s*([a-z_]+(?:\.[a-z0-9_-]+)+)\s*-?\}\}\s*")
 _AFTER_SEVERAL = ("first", "last", "size")
 _BREAKS = re.compile("[\t\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")
 # control characters, and those that turn the direction of what a reader sees
@@ -85,6 +86,20 @@ def check(text: str, registry: Registry, steps: Steps) -> list[Problem]:
         except TemplateError as error:
             problems.append(_problem(error.line, error.message))
     return list(dict.fromkeys(problems))
+
+
+def quoted(text: str) -> list[tuple[str, tuple[object, ...]]]:
+    """What a template quotes, in order: each reference, and what of it (`first`), if not all.
+
+    Raises `TemplateError` when it is not well formed.
+    """
+    return [(quote.reference, quote.rest) for quote in _parse(text).quotes]
+
+
+def quoted_whole(text: str) -> str | None:
+    """The reference of a template that is nothing but a quote of it, with no filter; None for any other."""
+    found = _WHOLE.fullmatch(text)
+    return found[1] if found else None
 
 
 def references(text: str) -> frozenset[str]:
@@ -201,7 +216,8 @@ def _sample(field: Field) -> object:
 
 
 _SAMPLES: dict[FieldType, object] = {
-    "text": "x", "choice": "x", "employee": "x", "number": Decimal("1.5"), "money": Decimal("1.50"),
+    "text": "x", "email": "ada@firm.example", "choice": "x", "employee": "x",
+    "number": Decimal("1.5"), "money": Decimal("1.50"),
     "boolean": True, "date": date(2024, 2, 29), "datetime": datetime(2024, 2, 29, 12, tzinfo=UTC),
     "booking": datetime(2024, 2, 29, 12, tzinfo=UTC),
 }

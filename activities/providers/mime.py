@@ -16,7 +16,7 @@ from email.utils import format_datetime
 from typing import Final, NamedTuple
 
 _POLICY: Final = email.policy.SMTP.clone(cte_type="7bit")  # so no server has to know 8BITMIME
-_NAMED = re.compile(r'"?(?P<name>[^"<>]*)"?\s*<(?P<address>[^<>]*)>')
+_NAMED = re.compile(r'(?:"(?P<quoted>(?:[^"\\<>]|\\.)*)"|(?P<name>[^"<>,;]*))\s*<(?P<address>[^<>]*)>')
 _ADDRESS = re.compile(
     r"(?!\.|[^@]*\.\.)[^\s@<>()\[\],;:\\\"]{1,64}(?<!\.)@"
     r"(?:[^\W_][\w-]{0,62}\.)*[^\W_][\w-]{0,62}"
@@ -60,13 +60,17 @@ class CalendarPart(NamedTuple):
 
 
 def mailbox(written: str) -> Mailbox:
-    """`ada@firm.example` or `Ada Lovelace <ada@firm.example>`. Raises `ValueError` for anything else."""
+    """`ada@firm.example`, `Ada Lovelace <ada@firm.example>` or `"Lovelace, Ada" <ada@firm.example>`.
+
+    Raises `ValueError` for anything else, also for two of them.
+    """
     found = _NAMED.fullmatch(written.strip())
     address = (found["address"] if found else written).strip()
     if len(address) > _LONGEST_ADDRESS or not address.isprintable() or not _ADDRESS.fullmatch(address):
         raise ValueError(f"{written.strip()[:_LONGEST_ADDRESS]!r} is no e-mail address")
     in_ascii_domain(address)
-    return Mailbox(address, one_line(found["name"]) if found else "")
+    name = re.sub(r"\\(.)", r"\1", found["quoted"] or "") or found["name"] if found else ""
+    return Mailbox(address, one_line(name or ""))
 
 
 def in_ascii_domain(address: str) -> str:

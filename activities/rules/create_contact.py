@@ -15,6 +15,7 @@ from activities.effect import Done, Effect, RecordType, Setting, Text
 from db.edits import edit
 from domain.errors import Refused
 from domain.fields import FieldType, Problem
+from domain.templates import quoted_whole
 
 
 class CreateContact(Effect):
@@ -57,8 +58,8 @@ class CreateContact(Effect):
             act,
             first_name=act.text(self.first_name),
             last_name=act.text(self.last_name),
-            emails=_parted(act.text(self.emails)),
-            phones=_parted(act.text(self.phones)),
+            emails=_parted(act, self.emails),
+            phones=_parted(act, self.phones),
             responsible=await self._responsible(act),
         )
         contact = await find_or_make(act, who, self.link_by)
@@ -80,5 +81,17 @@ class CreateContact(Effect):
         yield from recipients.employee_problems(self.responsible, setting, "/responsible")
 
 
-def _parted(text: str) -> list[str]:
-    return [part.strip() for part in re.split(r"[,;\n]", text) if part.strip()]
+def _parted(act: Act, written: str) -> list[str]:
+    """The addresses of a text, parted where its author parts them: no value makes two of one.
+
+    Of a field with several values each is one, also what is none: that is named as left out.
+    """
+    found: list[str] = []
+    for part in [written] if "{%" in written else _BETWEEN.split(written):
+        section, _, name = (quoted_whole(part) or "").partition(".")
+        values = act.record.fields.get(name) if section == "record" else act.values.get(f"{section}.{name}")
+        found += [str(one) for one in values] if isinstance(values, list) else [act.text(part)]
+    return [one.strip() for one in found if one.strip()]
+
+
+_BETWEEN = re.compile(r"[,;\n](?![^{]*\}\})")  # not within a quote

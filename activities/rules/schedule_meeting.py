@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from typing import ClassVar, Literal
 from uuid import uuid4
@@ -10,13 +10,12 @@ from zoneinfo import ZoneInfo
 
 from pydantic import JsonValue
 
-from activities import meetings, recipients
+from activities import mailboxes, meetings, recipients
 from activities.act import Act
 from activities.effect import Done, Effect, Header, Setting, Text
 from activities.free_hour import day_start, free_hour
 from activities.invitations import People
 from activities.meeting_row import MeetingRow
-from activities.providers.mime import mailbox
 from db.facts import EmployeeRow
 from domain.errors import Refused
 from domain.fields import FieldType, Problem
@@ -153,31 +152,16 @@ class ScheduleMeeting(Effect):
         guests: dict[str, str] = {}
         missing: list[str] = []
         for word in filter(recipients.raw, self.participants):
-            written = [part.strip() for part in act.text(word, "header").replace(";", ",").split(",")]
-            for part in filter(None, written):
-                try:
-                    box = mailbox(part)
-                except ValueError:
-                    missing.append(part)
+            for box in mailboxes.of_entry(act, word):
+                if isinstance(box, str):
+                    missing.append(box)
                 else:
                     guests.setdefault(box.address.lower(), box.address)
-            if not any(written):
-                missing.append(recipients.whose(act, word))
         return People(responsible, found, list(guests.values())), list(dict.fromkeys(missing))
 
     def problems(self, setting: Setting) -> Iterator[Problem]:
         yield from recipients.employee_problems(self.responsible, setting, "/responsible")
         if not self.duration.span:
             yield Problem(place="/duration", message="a meeting takes time")
-        words = ["@" if recipients.raw(word) else word for word in self.participants]
-        yield from recipients.problems(words, setting, "/participants", addresses=True) if words else ()
-        yield from _addresses(self.participants)
-
-
-def _addresses(written: Sequence[str]) -> Iterator[Problem]:
-    for number, word in enumerate(written):
-        if "@" in word and "{{" not in word:
-            try:
-                mailbox(word)
-            except ValueError as wrong:
-                yield Problem(place=f"/participants/{number}", message=str(wrong))
+        if self.participants:
+            yield from mailboxes.problems(self.participants, setting, "/participants")

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from sqlalchemy import ARRAY, BigInteger, String, bindparam, func, select, text
 from sqlmodel import col
 
-from activities import recipients
+from activities import mailboxes, recipients
 from activities.act import Act
 from activities.attached_files import attached_files
 from activities.attachments import attachment_problems
@@ -25,11 +25,12 @@ class SendEmail(Sending):
     """One e-mail to all in `to` and `cc`, with a `subject`, as plain `text`, as `html` or as both.
 
     Recipients are any of `responsible` (the default), `supervisor`, `everybody`, `department:<id>`,
-    `employee:<id>`, or an address, also as a template: `{{ contact.email }}` gives every address of the
-    contact, `{{ contact.email.first }}` the first. With `skip_absent` employees who are absent are left out.
-    `sender` (by default the installation's address) and `reply_to` are an address, with a name if you like
-    (`Sales <sales@firm.example>`), `responsible`, or `employee:<id>`; where mail is taken in, answers go to
-    the record's own address by default. `attachments` are documents: `document:<rule>` is what an earlier
+    `employee:<id>`, or one address, with a name if you like (`"Vogt, Hannes" <hv@firm.example>`). Both may
+    be templates, and no value makes two recipients of one; `{{ contact.email.first }}` is the contact's
+    first address, and `{{ contact.email }}`, quoted alone, each of them. With `skip_absent` employees who
+    are absent are left out. `sender` (by default the installation's address) and `reply_to` are an address
+    too, `responsible`, or `employee:<id>`; where mail is taken in, answers go to the record's own address by
+    default. `attachments` are documents: `document:<rule>` is what an earlier
     rule of the visit made, `record.<field>` a field that holds the number of one.
     """
 
@@ -98,7 +99,7 @@ class SendEmail(Sending):
         found = [_of_person(person.name, person.email) or person.name for person in people]
         for word in written:
             if recipients.raw(word):
-                found += _of_text(act, word)
+                found += mailboxes.of_entry(act, word)
         missing += [box for box in found if isinstance(box, str)]
         once: dict[str, Mailbox] = {}
         for box in found:
@@ -108,8 +109,9 @@ class SendEmail(Sending):
 
     async def _one(self, act: Act, written: str) -> Mailbox:
         """The mailbox of a sender. Raises `Refused` where it is none that a header can say."""
+        found: list[Mailbox | str]
         if recipients.raw(written):
-            found = _of_text(act, written)
+            found = mailboxes.of_entry(act, written)
         else:
             people = await recipients.employees(act.locked, [written], act.now)
             found = [_of_person(person.name, person.email) or person.name for person in people]
@@ -121,14 +123,14 @@ class SendEmail(Sending):
     def problems(self, setting: Setting) -> Iterator[Problem]:
         if not (self.text.strip() or self.html.strip()):
             yield Problem(place="/text", message="there is neither a text nor html")
-        yield from _written(self.to, setting, "/to")
-        yield from _written(self.cc, setting, "/cc") if self.cc else ()
+        yield from mailboxes.problems(self.to, setting, "/to")
+        yield from mailboxes.problems(self.cc, setting, "/cc") if self.cc else ()
         yield from attachment_problems(self.attachments, setting, "/attachments")
         for place, written in (("/sender", self.sender), ("/reply_to", self.reply_to)):
             if written in ("supervisor", "everybody") or written.startswith("department:"):
                 yield Problem(place=place, message=f"{written!r} is no address, responsible or employee:<id>")
             elif written:
-                for problem in _written([written], setting, place):
+                for problem in mailboxes.problems([written], setting, place):
                     yield problem.model_copy(update={"place": place})
 
 
@@ -137,18 +139,6 @@ def _of_person(name: str, address: str) -> Mailbox | None:
         return mailbox(address)._replace(name=one_line(name))
     except ValueError:
         return None
-
-
-def _of_text(act: Act, template: str) -> list[Mailbox | str]:
-    """The addresses that a text comes to; in place of one that is none, how to name it."""
-    rendered = [part.strip() for part in act.text(template, "header").replace(";", ",").split(",")]
-    found: list[Mailbox | str] = []
-    for part in filter(None, rendered):
-        try:
-            found.append(mailbox(part))
-        except ValueError:
-            found.append(part)
-    return found or [recipients.whose(act, template)]
 
 
 def _own_address(act: Act) -> Mailbox | None:
@@ -175,18 +165,6 @@ async def _of_employees(act: Act, addresses: Sequence[str]) -> dict[str, str]:
     asked = select(email, col(Employee.name)).where(col(Employee.active))
     found = await act.tx.execute(asked.where(email.in_([address.lower() for address in addresses])))
     return {row[0]: row[1] for row in found}
-
-
-def _written(written: Sequence[str], setting: Setting, place: str) -> Iterator[Problem]:
-    """Recipients as the rules of all kinds have them, and addresses."""
-    words = ["@" if recipients.raw(word) else word for word in written]
-    yield from recipients.problems(words, setting, place, addresses=True)
-    for number, word in enumerate(written):
-        if "@" in word and "{{" not in word:
-            try:
-                mailbox(word)
-            except ValueError as wrong:
-                yield Problem(place=f"{place}/{number}", message=str(wrong))
 
 
 _LAST_MAIL = text("""

@@ -11,11 +11,13 @@ from pydantic import JsonValue
 from activities import recipients
 from activities.act import Act
 from activities.effect import Composed, Recipient, Sending, Setting, Text
+from activities.mailboxes import several_quoted
 from db.facts import EmployeeRow
 from domain import addresses
 from domain.errors import Refused
 from domain.fields import FieldType, Problem
 from domain.sms import MOST_SEGMENTS, may_be_mobile, segments
+from domain.templates import quoted_whole
 
 _JOINER: Final = "\u200d"  # makes one emoji of several
 _NUMBER: Final = re.compile(r"[+(]?[0-9][0-9 ()/.-]*")
@@ -29,10 +31,10 @@ class SendSms(Sending):
 
     Recipients are any of `responsible` (the default), `supervisor`, `everybody`, `department:<id>`,
     `employee:<id>`, or a number, also as a template: `{{ contact.phone.first }}` is the contact's first,
-    `{{ contact.phone }}` each that may be a mobile phone's. An employee's is `mobile`, else `phone` if that
-    may be one. With `skip_absent` employees who are absent are left out. A number without its country
-    (`+49…`) is one of the installation's. `sender` is a number or a name of up to 11 letters and digits, by
-    default the installation's; so is the `provider` it goes through.
+    `{{ contact.phone }}`, quoted alone, each that may be a mobile phone's. An employee's is `mobile`, else
+    `phone` if that may be one. With `skip_absent` employees who are absent are left out. A number without
+    its country (`+49…`) is one of the installation's. `sender` is a number or a name of up to 11 letters and
+    digits, by default the installation's; so is the `provider` it goes through.
     """
 
     kind: ClassVar[str] = "send_sms"
@@ -119,6 +121,8 @@ class SendSms(Sending):
         for number, word in enumerate(self.recipients):
             if "{" not in word and _raw(word) and not _possible(word):
                 yield Problem(place=f"/recipients/{number}", message=f"{word!r} is no phone number")
+            elif several := several_quoted(word, setting):
+                yield Problem(place=f"/recipients/{number}", message=several)
 
 
 def _tidy(text: str) -> str:
@@ -149,10 +153,11 @@ def _of_person(act: Act, person: EmployeeRow) -> str:
 
 
 def _of_text(act: Act, template: str) -> list[str]:
-    """The numbers a text comes to; of those quoted only what may be a mobile phone's."""
+    """The number a text comes to, or those of a field quoted whole: what may be a mobile phone's."""
     if "{" not in template:
         return [number] if (number := _number(act, template)) else []
-    return _mobiles(act, re.split(r"[,;\n]", act.text(template)))
+    values = act.values.get(quoted_whole(template) or "")
+    return _mobiles(act, [str(one) for one in values] if isinstance(values, list) else [act.text(template)])
 
 
 def _mobiles(act: Act, written: Sequence[str]) -> list[str]:

@@ -315,7 +315,7 @@ def test_all_problems_are_reported_each_with_its_place() -> None:
 
 
 SAMPLES: dict[FieldType, st.SearchStrategy[object]] = {
-    "text": st.text(max_size=5), "employee": st.text(max_size=5),
+    "text": st.text(max_size=5), "employee": st.text(max_size=5), "email": st.text(max_size=5),
     "choice": st.sampled_from(["Small", "Large"]),
     "number": st.decimals(-100, 100, places=2), "money": st.decimals(-100, 100, places=2),
     "boolean": st.booleans(), "date": st.dates(), "datetime": st.datetimes(timezones=st.just(UTC)),
