@@ -10,6 +10,7 @@ from activities.visits import Drive
 from db.facts import HoldRow
 from db.journal import end_holds, line
 from db.outbox import face_of
+from db.reasons import reason
 from domain.errors import Refused
 from domain.events import Again, Event, HoldEnd, HoldEnded, Planned
 from domain.journey import Driven, Operation, Verb
@@ -20,14 +21,14 @@ from domain.schedule import Due
 
 async def operate(runner: Runner, progress: Progress, verb: Verb, asked: Operation) -> Driven:
     """Do it, or say in `refused` why not."""
-    drive = Drive(runner, progress)
+    drive, why = Drive(runner, progress), await reason(runner.locked.tx, asked.id)
     try:
-        events = await _events(runner, progress, verb, asked)
+        events = await _events(runner, progress, verb, asked, why)
     except Refused as refused:
         face = face_of(runner.locked.record, suspended=runner.locked.suspended())
         return Driven(progress=progress, face=face, refused=refused.message)
     record = runner.locked.record
-    detail = {"why": asked.why} | ({"due": asked.due} if asked.due else {})
+    detail = {"why": why} | ({"due": asked.due} if asked.due else {})
     visit_no = asked.visit_no or record.visit_no
     runner.add(line(record.id, visit_no, verb, runner.now, rule=asked.rule, actor=asked.who, detail=detail))
     await drive.feed(*events)
@@ -35,10 +36,12 @@ async def operate(runner: Runner, progress: Progress, verb: Verb, asked: Operati
     return Driven(progress=progress, face=face_of(record, suspended=runner.locked.suspended()))
 
 
-async def _events(runner: Runner, progress: Progress, verb: Verb, asked: Operation) -> list[Event]:
+async def _events(
+    runner: Runner, progress: Progress, verb: Verb, asked: Operation, why: str
+) -> list[Event]:
     match verb:
         case "suspend":
-            return await _suspend(runner, asked)
+            return await _suspend(runner, asked, why)
         case "resume":
             return await _resume(runner, progress)
     visit_no = asked.visit_no or progress.visit_no
@@ -101,8 +104,8 @@ async def _end(runner: Runner, hold: HoldRow, end: HoldEnd, asked: Operation) ->
     return [HoldEnded(hold.visit_no, end)]
 
 
-async def _suspend(runner: Runner, asked: Operation) -> list[Event]:
-    key = {"key": str(runner.locked.record.id), "now": runner.now, "who": asked.who, "why": asked.why}
+async def _suspend(runner: Runner, asked: Operation, why: str) -> list[Event]:
+    key = {"key": str(runner.locked.record.id), "now": runner.now, "who": asked.who, "why": why}
     await runner.locked.tx.execute(_SUSPEND, key)
     await runner.locked.reload()
     return []

@@ -18,6 +18,8 @@ DYNAMIC_CONFIG = (
     "matching.numTaskqueueReadPartitions=1",
     "matching.numTaskqueueWritePartitions=1",
     'history.timerProcessorMaxTimeShift="1ms"',
+    # its HTTP API too answers to this machine's own names alone
+    'frontend.httpAllowedHosts=["localhost", "localhost:*", "127.0.0.1", "127.0.0.1:*"]',
 )
 
 # Three times as many workflow starts a second; still safe when a process is killed.
@@ -38,7 +40,10 @@ def find_program() -> Path:
 
 @dataclass(frozen=True)
 class DevelopmentServer:
-    """Where the server listens and what it keeps. Its data outlives the process."""
+    """Where the server listens and what it keeps. Its data outlives the process.
+
+    Its Web UI answers whatever host it is called by: people reach it by a door (`cli.web_ui`).
+    """
 
     home: Path
     port: int = 7233
@@ -49,10 +54,6 @@ class DevelopmentServer:
     @property
     def address(self) -> str:
         return f"{self.host}:{self.port}"
-
-    @property
-    def ui_address(self) -> str:
-        return f"http://{self.host}:{self.ui_port}"
 
     def command(self) -> list[str]:
         """The program with all its arguments."""

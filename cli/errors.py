@@ -19,3 +19,10 @@ def require_free_port(host: str, port: int, what: str, setting: str) -> None:
                 f"port {port} ({what}) is taken: stop the program that uses it,"
                 f" or set {setting} to another port [{refused.strerror}]"
             ) from refused
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nothing listens on at the moment."""
+    with socket.create_server((host, 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port

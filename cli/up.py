@@ -15,9 +15,10 @@ from pydantic import SecretStr
 
 from cli.embedded_postgres import Cluster
 from cli.embedded_temporal import DevelopmentServer
-from cli.errors import Trouble, require_free_port
+from cli.errors import Trouble, free_port, require_free_port
 from cli.single import end_leftovers, only_one, remember
 from cli.supervisor import Child, Supervisor
+from cli.web_ui import NAMES, WebUiDoor
 from db.settings import Settings
 
 CODE = Path(__file__).resolve().parent.parent
@@ -40,8 +41,9 @@ class Installation:
         self.temporal = None
         if not settings.temporal_address:
             self.temporal = DevelopmentServer(
-                self.home, settings.temporal_port, settings.temporal_ui_port, settings.temporal_namespace
+                self.home, settings.temporal_port, free_port(), settings.temporal_namespace
             )
+        self.web_ui: WebUiDoor | None = None
         self.environment = dict(os.environ)
 
     def run(self) -> None:
@@ -71,7 +73,7 @@ class Installation:
         if self.temporal:
             host = self.temporal.host
             require_free_port(host, self.temporal.port, "Temporal", "JALON_TEMPORAL_PORT")
-            require_free_port(host, self.temporal.ui_port, "Temporal's Web UI", "JALON_TEMPORAL_UI_PORT")
+            require_free_port(host, settings.temporal_ui_port, "Temporal's Web UI", "JALON_TEMPORAL_UI_PORT")
         if settings.mail_in_port:
             require_free_port(settings.mail_in_host, settings.mail_in_port, "mail", "JALON_MAIL_IN_PORT")
 
@@ -84,6 +86,7 @@ class Installation:
             address = self.temporal.address
             command, log = self.temporal.command(), self.home / "log" / "temporal.log"
             self._add(Child("Temporal", command, dict(os.environ), self.home, log, patience=15))
+            self._open_web_ui(self.temporal)
         url = self.settings.database_url
         if self.cluster:
             self.cluster.start()
@@ -105,6 +108,11 @@ class Installation:
         for name, verb in parts:
             self._add(Child(name, [sys.executable, "-m", "cli", verb], self.environment, CODE))
         self._say_where()
+
+    def _open_web_ui(self, temporal: DevelopmentServer) -> None:
+        names = NAMES | frozenset(self.settings.temporal_ui_hosts)
+        self.web_ui = WebUiDoor(temporal.host, self.settings.temporal_ui_port, temporal.ui_port, names)
+        self.web_ui.open()
 
     def _migrate(self) -> None:
         command = [sys.executable, "-m", "cli", "migrate", *(["--sample"] if self.sample else [])]
@@ -137,6 +145,8 @@ class Installation:
         self._say("stopping …")
         self.supervisor.stop("the worker", "the API", "the mail listener")
         self.supervisor.stop("Temporal")
+        if self.web_ui:
+            self.web_ui.close()
         if self.cluster:
             self.cluster.stop()
         remember(self.home, [])
@@ -165,7 +175,7 @@ class Installation:
     def _say_where(self) -> None:
         self._say(f"API           {self.settings.base_url}/api/v1/openapi.json")
         if self.temporal:
-            self._say(f"Temporal UI   {self.temporal.ui_address}")
+            self._say(f"Temporal UI   http://{self.temporal.host}:{self.settings.temporal_ui_port}")
         else:
             self._say(f"Temporal      {self.settings.temporal_address}")
         given = self.settings.api_key.get_secret_value()

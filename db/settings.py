@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     api_port: int = Field(default=8000, ge=1, le=65535)
     temporal_port: int = Field(default=7233, ge=1, le=65535)
     temporal_ui_port: int = Field(default=8233, ge=1, le=65535)
+    temporal_ui_hosts: list[str] = []
+    """Names, beside this machine's own, under which browsers may call the embedded Temporal's Web UI."""
     api_key: SecretStr = SecretStr("")
     """What API clients must present. `jalon up` makes one and keeps it in home/api-key."""
     base_url: str = ""

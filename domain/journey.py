@@ -1,8 +1,8 @@
 """The contract of a journey: the one workflow that follows a record from creation to deletion.
 
-Ids and instants, never what a record says: Temporal keeps nothing personal, unless an operator writes it into
-the reason of an operation. Fields are only ever added, with defaults, so that old histories and old clients
-stay valid. So is a default never changed: what equals its default is left out of payloads.
+Ids and instants, never what a record says: Temporal keeps nothing personal. Fields are only ever added, with
+defaults, so that old histories and old clients stay valid. So is a default never changed: what equals its
+default is left out of payloads.
 """
 
 from __future__ import annotations
@@ -131,11 +131,11 @@ Verb = Literal["run_now", "skip", "reschedule", "suspend", "resume"]
 
 class Operation(BaseModel):
     """What an operator asks for: of one step (`run_now`, `skip`, `reschedule`) or the record (`suspend`,
-    `resume`). `who` and `why` stand in the journal. `due` is for `reschedule`."""
+    `resume`). `who` stands in the journal, and so does the reason, which PostgreSQL keeps under the `id`
+    (`db.reasons`). `due` is for `reschedule`."""
 
     id: str
     who: str
-    why: str = ""
     visit_no: int = 0
     rule: str = ""
     due: AwareDatetime | None = None

@@ -13,6 +13,7 @@ from api.journeys import operate
 from api.service import Served
 from api.view import record
 from api.writing import Answer, Write
+from db.reasons import keep_reason
 from db.records import By
 from domain.journey import Operation, Verb
 
@@ -52,13 +53,14 @@ class Operated(BaseModel):
 async def operate_on_record(record_id: PathId, body: OperationIn, service: Served, write: Write) -> Response:
     """Have the journey of the record do it; what it refuses is 409."""
 
+    # made again after a crash, the operation has the same id: the journey knows it
+    operation = Operation(id=write.key or str(uuid4()), **body.model_dump(exclude={"verb", "why"}))
     async with service.database.transaction() as tx:
         kept = await write.reserve(tx, By(body.who, service.clock()))
         record_type = (await record(tx, record_id)).record_type
+        await keep_reason(tx, operation.id, body.why, service.clock())
     if kept:
         return kept
-    # made again after a crash, the operation has the same id: the journey knows it
-    operation = Operation(id=write.key or str(uuid4()), **body.model_dump(exclude={"verb"}))
     await operate(service, record_type, record_id, body.verb, operation)
     async with service.database.transaction() as tx:
         return await write.keep(tx, Answer(body=Operated(verb=body.verb)))

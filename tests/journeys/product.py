@@ -30,6 +30,7 @@ from db.edits import edit
 from db.engine import Database
 from db.locked import Locked
 from db.outbox import Bell
+from db.reasons import keep_reason
 from db.records import By
 from db.rows import Ids
 from db.rulebook import Rulebook
@@ -271,9 +272,11 @@ class Deal(Traces):
         self.product.doorbell.ring(*told.bells)
         return told.happened
 
-    async def operate(self, verb: Verb, rule: str = "", **more: Any) -> None:
+    async def operate(self, verb: Verb, rule: str = "", why: str = "", **more: Any) -> None:
         """What an operator, Eve, asks for; raises `WorkflowUpdateFailedError` when it is refused."""
-        asked = Operation(**{"id": uuid4().hex, "who": "eve", "why": "she said so", "rule": rule} | more)
+        asked = Operation(**{"id": uuid4().hex, "who": "eve", "rule": rule} | more)
+        async with self.product.database.transaction() as tx:
+            await keep_reason(tx, asked.id, why, utc_now())
         await self.handle.execute_update(verb, asked)
 
 

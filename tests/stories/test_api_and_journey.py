@@ -196,3 +196,20 @@ async def test_one_edit_of_a_contact_fires_the_triggers_of_all_its_deals(api: Ap
 
     for deal in deals:
         await until(lambda deal=deal: moved(deal))
+
+
+async def test_what_an_operator_gives_as_a_reason_is_not_told_to_temporal(
+    api: Api, temporal: WorkflowEnvironment
+) -> None:
+    record_id = await a_deal(api, PATIENCE, THEN)
+    for verb, rule in (("reschedule", "patience"), ("skip", "patience"), ("suspend", ""), ("resume", "")):
+        asked = {"verb": verb, "rule": rule, "who": "eve", "why": "a reason of one's own"}
+        asked |= {"due": "2099-01-01T09:00:00Z"} if verb == "reschedule" else {}
+        assert (await api.post(f"/records/{record_id}/operations", json=asked)).status_code == 200
+    journal = (await api.seen(f"/records/{record_id}/journal"))["items"]
+    given = [line["detail"]["why"] for line in journal if "why" in line["detail"]]
+    assert given == ["a reason of one's own"] * 4
+    history = await temporal.client.get_workflow_handle(f"deal-{record_id}").fetch_history()
+    kept = b"".join(event.SerializeToString() for event in history.events)
+    assert b"reschedule" in kept
+    assert b"reason of one" not in kept
