@@ -10,6 +10,7 @@ from activities.hold_rows import earlier, keep
 from activities.runner import Run, Runner
 from db.facts import HoldRow
 from db.journal import end_holds, line
+from domain.changed_facts import SUSPENSION
 from domain.conditions import judge, reads, turns_at
 from domain.events import Again, Event, HoldEnded, Outcome, Planned
 from domain.holds.control import Control
@@ -28,24 +29,32 @@ class Change(NamedTuple):
 
 
 async def follow(runner: Runner, progress: Progress, changed: Collection[str], at: datetime) -> list[Event]:
-    """The events for all that depends on fields (full references) that changed at that instant."""
+    """The events for all that depends on facts (fields by full reference) that changed at that instant.
+
+    In a stage that was left nothing follows but what was kept: there everything ends by the leaving.
+    """
     events: list[Event] = []
-    if not changed:
-        return events
     change = Change(at, frozenset(changed))
     for visit in progress.visits:
-        if runner.locked.visit(visit.visit_no) is None:
-            continue
-        version = await runner.locked.rules(visit.visit_no)
-        for step in visit.steps:
-            hold = runner.locked.holds.get((visit.visit_no, step.rule))
-            if hold and hold.kind == "task":
-                continue  # it reads no facts
-            if hold and not hold.outcome:
-                events += await _hold_follows(runner, hold, version.hold(step.rule), change)
-            elif hold is None:
-                events += await _step_follows(runner, visit.visit_no, step, version.rule(step.rule), change)
+        row = runner.locked.visit(visit.visit_no)
+        steps = [s for s in visit.steps if row and (row.left_at is None or s.rule in row.kept)]
+        for step in steps if changed else []:
+            events += await _follows(runner, visit.visit_no, step, change)
     return events
+
+
+async def _follows(runner: Runner, visit_no: int, step: Step, change: Change) -> list[Event]:
+    version = await runner.locked.rules(visit_no)
+    hold = runner.locked.holds.get((visit_no, step.rule))
+    found: list[Event] = []
+    if hold is None:
+        found = await _step_follows(runner, visit_no, step, version.rule(step.rule), change)
+    elif hold.kind != "task" and not hold.outcome:  # a task reads no facts
+        found = await _hold_follows(runner, hold, step, version.hold(step.rule), change)
+    released = SUSPENSION in change.fields and not runner.locked.suspended(step.rule)
+    if not found and released and step.waiting == "suspended":
+        return [Again(visit_no, step.rule, change.at)]
+    return found
 
 
 async def _step_follows(runner: Runner, visit_no: int, step: Step, rule: Rule, change: Change) -> list[Event]:
@@ -67,7 +76,9 @@ async def _step_follows(runner: Runner, visit_no: int, step: Step, rule: Rule, c
     return []
 
 
-async def _hold_follows(runner: Runner, row: HoldRow, params: Wait | Control, change: Change) -> list[Event]:
+async def _hold_follows(
+    runner: Runner, row: HoldRow, step: Step, params: Wait | Control, change: Change
+) -> list[Event]:
     locked, at = runner.locked, change.at
     limit = params.until if isinstance(params, Wait) else params.deadline
     condition = params.until if isinstance(params, Control) else None
@@ -88,8 +99,9 @@ async def _hold_follows(runner: Runner, row: HoldRow, params: Wait | Control, ch
         ends = row.due_at
     if condition:
         ends = earlier(ends, turns_at(condition, locked.values(row.visit_no), at, locked.zone))
-    if ends == row.due_at:
-        return []
+    if ends == row.due_at:  # moved before, perhaps while an act of it was in flight
+        known = step.status == "running" or step.due == ends
+        return [] if known else [Planned(row.visit_no, row.rule, Due(at=ends), at, row.pinned)]
     _say(runner, change, row.visit_no, row.rule, row.due_at, Due(at=ends))
     row.due_at = ends
     await keep(runner, row)

@@ -11,8 +11,9 @@ from db.facts import HoldRow
 from db.journal import end_holds, line
 from db.outbox import face_of
 from db.reasons import reason
+from domain.changed_facts import SUSPENSION, Facts
 from domain.errors import Refused
-from domain.events import Again, Event, HoldEnd, HoldEnded, Planned
+from domain.events import Again, Changed, Event, HoldEnd, HoldEnded, Planned
 from domain.journey import Driven, Operation, Verb
 from domain.plan import Step
 from domain.progress import Progress
@@ -43,10 +44,10 @@ async def _events(
         case "suspend":
             return await _suspend(runner, asked, why)
         case "resume":
-            return await _resume(runner, progress)
+            return await _resume(runner)
     visit_no = asked.visit_no or progress.visit_no
     step = progress.step(visit_no, asked.rule)
-    if step is None or step.over or step.status in ("running", "queued", "planning"):
+    if step is None or not step.pending:
         raise Refused("not_pending", f"{asked.rule!r} of visit {visit_no} is not pending")
     hold = runner.locked.holds.get((visit_no, asked.rule))
     if hold and hold.outcome:
@@ -111,19 +112,14 @@ async def _suspend(runner: Runner, asked: Operation, why: str) -> list[Event]:
     return []
 
 
-async def _resume(runner: Runner, progress: Progress) -> list[Event]:
+async def _resume(runner: Runner) -> list[Event]:
     """What queued goes on, as `catch_up` says; the counts of the loop guard begin anew."""
     locked = runner.locked
     if not locked.suspended():
         raise Refused("not_suspended", "the record is not suspended")
     await locked.tx.execute(_RESUME, {"id": locked.record.id, "key": str(locked.record.id)})
     await locked.reload()
-    return [
-        Again(visit.visit_no, step.rule, runner.now)
-        for visit in progress.visits
-        for step in visit.steps
-        if step.waiting == "suspended"
-    ]
+    return [Changed(Facts(at=runner.now, fields=[SUSPENSION]))]
 
 
 _SUSPEND = text("""

@@ -7,6 +7,8 @@ database. What sends stays `running` in the state that is handed back: that is h
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
+from datetime import datetime
 
 from sqlalchemy import BigInteger, bindparam, text
 
@@ -18,9 +20,10 @@ from db.facts import VisitRow
 from db.journal import book, line
 from db.locked import Locked
 from db.outbox import face_of
-from db.rows import Change
+from db.rows import Change as Written
 from domain import events as e
-from domain.events import TRIGGER, Command, Ended, Event, Fired, HoldEnd, Left, Opened, Planned
+from domain.changed_facts import Facts
+from domain.events import TRIGGER, Changed, Command, Ended, Event, Fired, HoldEnd, Left, Opened, Planned
 from domain.journey import CLIENT_EDITED, Driven, Replan
 from domain.progress import Progress
 from domain.schedule import Due
@@ -44,6 +47,9 @@ class Drive:
                     todo.extend(self.progress.on(await self._planned(visit_no, rule)))
                 case e.Run(visit_no, rule, n):
                     todo.extend(await self._run(visit_no, rule, n))
+                case e.Follow(facts) if facts in self.progress.unjudged:
+                    meant = await follow(self.runner, self.progress, facts.fields, facts.at)
+                    todo.extend(self.progress.on(e.Judged(facts), *meant))
 
     async def _planned(self, visit_no: int, rule: str) -> Planned:
         step = self.progress.step(visit_no, rule)
@@ -61,10 +67,9 @@ class Drive:
             step.released if step else False,
         )  # fmt: skip
         outcome = await act(self.runner, run)
-        followed = await follow(self.runner, self.progress, outcome.changed, outcome.at)
-        return self.progress.on(Ended(visit_no, rule, n, outcome), *followed)
+        return self.progress.on(Ended(visit_no, rule, n, outcome), *changed(outcome.at, outcome.changed))
 
-    async def finish(self, *changes: Change) -> None:
+    async def finish(self, *changes: Written) -> None:
         """Write what is left to write, with what the machine decided by itself."""
         self.runner.add(*changes)
         await self.runner.flush()
@@ -77,16 +82,16 @@ async def enter(runner: Runner, progress: Progress) -> Driven:
     locked, record = runner.locked, runner.locked.record
     drive = Drive(runner, progress)
     behind = progress.visit_no < record.visit_no
-    if events := await _missed(locked, progress):
-        events += await follow(runner, progress, MOVED, locked.record.entered_at)
-        await drive.feed(*events)
+    await drive.feed(*await _missed(locked, progress), *changed(record.entered_at, MOVED if behind else ()))
     if (next_due := progress.next_due) and next_due <= runner.now:
         await drive.feed(Fired(runner.now))
     gone = locked.record.deleted_at is not None
+    if gone:  # perhaps by a rule of this very drive: what is left of its visit ends, each step with its line
+        await drive.feed(*await _missed(locked, progress))
     if gone and record.journey_visit >= record.visit_no:  # its journey had ended, and was rung again
         runner.add(line(record.id, record.visit_no, "ignored", runner.now, reason="record_deleted"))
     opened = {"id": record.id, "at": runner.now, "visit_no": progress.visit_no}
-    await drive.finish(*(Change(sql, opened) for sql in (_OPENED, _HEARD) if behind))
+    await drive.finish(*(Written(sql, opened) for sql in (_OPENED, _HEARD) if behind))
     face = face_of(locked.record, suspended=locked.suspended())
     return Driven(progress=progress, face=face, gone=gone)
 
@@ -94,15 +99,19 @@ async def enter(runner: Runner, progress: Progress) -> Driven:
 async def replan(runner: Runner, progress: Progress, asked: Replan) -> Driven:
     """Facts changed: what is pending follows them, as of the instant at which they did."""
     drive = Drive(runner, progress)
-    events = await follow(runner, progress, asked.fields, asked.at)
-    if after := asked.after:
-        events.insert(0, Ended(after.visit_no, after.rule, after.n, after.outcome))
-    await drive.feed(*events)
+    after = asked.after
+    ended = [Ended(after.visit_no, after.rule, after.n, after.outcome)] if after else []
+    await drive.feed(*ended, *changed(asked.at, asked.fields))
     if CLIENT_EDITED in asked.fields and (bell := await client_edited(runner, asked.fields, asked.at)):
         runner.bells.append(bell)
     await drive.finish()
     locked = runner.locked
     return Driven(progress=progress, face=face_of(locked.record, suspended=locked.suspended()))
+
+
+def changed(at: datetime, fields: Collection[str]) -> list[Changed]:
+    """What the machine hears of fields (full references) that changed at that instant."""
+    return [Changed(Facts(at=at, fields=sorted(fields)))] if fields else []
 
 
 async def first_to_read(locked: Locked) -> int:

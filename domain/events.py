@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel
 
+from domain.changed_facts import Facts
 from domain.plan import Step
 from domain.schedule import Due
 
@@ -156,7 +157,19 @@ class HoldEnded(NamedTuple):
     end: HoldEnd
 
 
-Event = Opened | Left | Fired | Planned | Again | Ended | HoldEnded
+class Changed(NamedTuple):
+    """Facts changed. What depends on them is asked for; what is in flight is judged when it is back."""
+
+    facts: Facts
+
+
+class Judged(NamedTuple):
+    """What these facts mean has been found out: it is in the events beside this one."""
+
+    facts: Facts
+
+
+Event = Opened | Left | Fired | Planned | Again | Ended | HoldEnded | Changed | Judged
 
 
 class Arm(NamedTuple):
@@ -185,4 +198,10 @@ class Run(NamedTuple):
     n: int
 
 
-Command = Arm | Disarm | Plan | Run | Decision
+class Follow(NamedTuple):
+    """Find out what changed facts mean for what is pending; nothing starts before that has been `Judged`."""
+
+    facts: Facts
+
+
+Command = Arm | Disarm | Plan | Run | Decision | Follow

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, JsonValue
 
+from domain.changed_facts import Facts
 from domain.rule import Nature, OnExit, Rule, RunIfPrevious
 from domain.schedule import Schedule
 
@@ -42,10 +43,25 @@ class Step(BaseModel):
     kept: bool = False  # the stage was left, and this goes on
     pinned: bool = False  # rescheduled by a person: follows its facts no more
     released: bool = False  # catch_up was applied
+    heard: Facts | None = None  # while an act or a question of it was in flight: it may have read older ones
 
     @property
     def over(self) -> bool:
         return self.status == "ended"
+
+    @property
+    def in_flight(self) -> bool:
+        """An act, or the question when it is due, is under way: it may have read facts that were older."""
+        return self.status in ("running", "planning")
+
+    @property
+    def pending(self) -> bool:
+        """It waits for its time, or is an open hold: a person may run, skip or reschedule it."""
+        return self.holding or self.status in ("planning", "armed", "due")
+
+    def hears(self, facts: Facts) -> None:
+        """Remember facts that changed while it is in flight."""
+        self.heard = facts.after(self.heard)
 
     @property
     def holding(self) -> bool:

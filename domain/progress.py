@@ -7,80 +7,37 @@ clock. An event that is late, doubled or unknown changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import NamedTuple
-
-from pydantic import BaseModel
 
 from domain import events as e
+from domain.changed_facts import HOLD, LEFT, Facts
 from domain.events import TRIGGER, Caused, Command, Decision, Event, HoldEnd, Left, Outcome, Run
 from domain.plan import Step
 from domain.schedule import Due
+from domain.standing import Place, Standing
 from domain.visit import Visit
 
 ENDS_ALL = ("pipeline_changed", "record_deleted")
 
 
-class _Place(NamedTuple):
-    visit: Visit
-    i: int
-
-    @property
-    def step(self) -> Step:
-        return self.visit.steps[self.i]
-
-
-class Progress(BaseModel):
-    """The visits of a record that still have something to do, the present one last."""
-
-    visit_no: int = 0
-    moved_to: int = 0  # where a transition led; its visit is yet to be opened
-    visits: list[Visit] = []
-    closing: list[e.Closing] = []
-    caused: list[Caused] = []
-    early: list[e.Early] = []
-    unbooked: list[Decision] = []
+class Progress(Standing):
+    """The machine. Its state is what crosses to Temporal."""
 
     # -- outside -------------------------------------------------------------------------------
     def on(self, *events: Event) -> list[Command]:
         """Take what happens at one instant and say what to do; until rest, nothing else may start."""
         out: list[Command] = []
+        in_flight = [s for v in self.visits for s in v.steps if s.in_flight]
         for event in events:
-            self._take(event, out)
+            if isinstance(event, e.Changed):
+                self._changed(event.facts, in_flight)
+            else:
+                self._take(event, out)
         self._settle(out)
         self.unbooked += [c for c in out if isinstance(c, Decision)]
         self._prune()
         return [c for c in out if not isinstance(c, Decision)]
-
-    def resume(self) -> list[Command]:
-        """Everything under way, anew: after a hand-over or continue-as-new."""
-        out: list[Command] = [Run(c.visit_no, c.rule, c.n) for c in self.closing]
-        out += [Run(*c.key) for c in self.caused if c.running]
-        for visit in self.visits:
-            for step in visit.steps:
-                if step.status == "running":
-                    out.append(Run(visit.visit_no, step.rule, step.n))
-                elif step.status == "planning":
-                    out.append(e.Plan(visit.visit_no, step.rule))
-                elif step.status in ("armed", "open") and step.due and step.waiting != "suspended":
-                    out.append(e.Arm(visit.visit_no, step.rule, step.due))
-        return out
-
-    @property
-    def current(self) -> Visit | None:
-        """The visit that the record is in, as far as the journey has heard."""
-        return self.visits[-1] if self.visits and self.visits[-1].visit_no == self.visit_no else None
-
-    @property
-    def next_due(self) -> datetime | None:
-        """The earliest instant at which anything is due."""
-        steps = [s for v in self.visits for s in v.steps if s.waiting != "suspended"]
-        return min((s.due for s in steps if s.due and s.status in ("armed", "open")), default=None)
-
-    def step(self, visit_no: int, rule: str) -> Step | None:
-        """The step of that rule in that visit, while the visit still has something to do."""
-        place = self._find(visit_no, rule)
-        return place.step if place else None
 
     # -- inside --------------------------------------------------------------------------------
     def _take(self, event: Event, out: list[Command]) -> None:
@@ -99,6 +56,21 @@ class Progress(BaseModel):
                 self._planned(event, out)
             case e.Again():
                 self._again(event, out)
+            case e.Judged(facts):
+                self.unjudged = [other for other in self.unjudged if other != facts]
+
+    def _changed(self, facts: Facts, in_flight: Iterable[Step]) -> None:
+        """What is pending is judged now; what was in flight before this instant is judged when it is back."""
+        self.unjudged.append(facts)
+        for step in in_flight:
+            if step.in_flight:
+                step.hears(facts)
+
+    def _back(self, step: Step, heard: Facts | None, due_below: Due | None = None) -> None:
+        """An act or a question is back: what it may have read too early is judged on what it left pending."""
+        fields = [f for f in heard.fields if f != LEFT] if heard else []
+        if heard and fields and (due_below or not step.over):
+            self.unjudged.append(Facts(at=heard.at, fields=fields))
 
     def _hold_ended(self, visit_no: int, end: HoldEnd, out: list[Command]) -> None:
         place = self._find(visit_no, end.rule)
@@ -108,7 +80,7 @@ class Progress(BaseModel):
             self.early.append(e.Early(visit_no=visit_no, end=end))
 
     def _fired(self, at: datetime) -> None:
-        for place in [_Place(visit, i) for visit in self.visits for i in range(len(visit.steps))]:
+        for place in [Place(visit, i) for visit in self.visits for i in range(len(visit.steps))]:
             if place.step.due and place.step.due <= at and place.step.waiting != "suspended":
                 self._come_due(place)
 
@@ -118,12 +90,6 @@ class Progress(BaseModel):
             place.visit.disarm(place.step, out)
             place.step.due = place.step.due if place.step.waiting == "suspended" else event.at
             self._come_due(place)
-
-    def _find(self, visit_no: int, rule: str) -> _Place | None:
-        for visit in self.visits:
-            if visit.visit_no == visit_no and (i := visit.index(rule)) is not None:
-                return _Place(visit, i)
-        return None
 
     def _opened(self, event: e.Opened, out: list[Command]) -> None:
         if event.visit_no <= self.visit_no:
@@ -158,7 +124,8 @@ class Progress(BaseModel):
         place = self._find(visit_no, rule)
         if place is None or place.step.status != "running" or place.step.n != n:
             return
-        visit = place.visit
+        visit, heard = place.visit, place.step.heard
+        place.step.heard = None
         if outcome.moved_to:
             self.moved_to = max(self.moved_to, outcome.moved_to)
             visit.leaving = True
@@ -166,12 +133,13 @@ class Progress(BaseModel):
             caused = Caused(visit_no=visit_no, place=place.i, rule=rule, n=n)
             self.caused = sorted([*self.caused, caused], key=lambda c: (c.visit_no, c.place, c.n))
         if outcome.result == "pending":
-            self._put_back(place, outcome, out)
+            self._put_back(place, outcome, heard, out)
         elif outcome.result == "open":
             self._keep_open(place, outcome, out)
         else:
             end = HoldEnd(rule=rule, **outcome.model_dump(include={"result", "reason", "at", "closing"}))
             self._end_hold(place, end, outcome.at, out, outcome.next)
+        self._back(place.step, heard, outcome.next)
 
     def _triggered(self, key: tuple[int, str, int], outcome: Outcome) -> None:
         """The triggers a rule may have fired were judged; one of them may have moved the record."""
@@ -179,16 +147,24 @@ class Progress(BaseModel):
         if outcome.moved_to and self.current:
             self.moved_to, self.current.leaving = max(self.moved_to, outcome.moved_to), True
 
-    def _put_back(self, place: _Place, outcome: Outcome, out: list[Command]) -> None:
+    def _put_back(
+        self, place: Place, outcome: Outcome, heard: Facts | None, out: list[Command]
+    ) -> None:
         """The step has not acted: it waits for a condition, a person, its next attempt, its new time."""
-        step = place.step
+        visit, step = place.visit, place.step
+        left = heard is not None and LEFT in heard.fields
+        if visit.left and not step.kept:
+            return visit.cancel(place.i, outcome.at, out)
+        if heard and left and step.on_exit == "run_now":  # it was judged before the leaving that lets it run
+            step.status, step.due, step.waiting = "due", heard.at, ""
+            return
         step.status = "open" if step.n else "armed"
         step.waiting, step.due = outcome.waiting, outcome.due
         step.released = step.released or outcome.waiting == "spread"
         if outcome.due and outcome.waiting != "suspended":
-            out.append(e.Arm(place.visit.visit_no, step.rule, outcome.due))
+            out.append(e.Arm(visit.visit_no, step.rule, outcome.due))
 
-    def _keep_open(self, place: _Place, outcome: Outcome, out: list[Command]) -> None:
+    def _keep_open(self, place: Place, outcome: Outcome, out: list[Command]) -> None:
         """A hold has opened, or goes on; the chain goes on below what does not block it."""
         visit, step = place.visit, place.step
         opens = step.n == 0
@@ -205,7 +181,7 @@ class Progress(BaseModel):
             self._hold_ended(early.visit_no, early.end, out)
 
     def _end_hold(
-        self, place: _Place, end: HoldEnd, now: datetime, out: list[Command], due_below: Due | None = None
+        self, place: Place, end: HoldEnd, now: datetime, out: list[Command], due_below: Due | None = None
     ) -> None:
         """A step ended; the rule below has its turn."""
         visit = place.visit
@@ -214,7 +190,7 @@ class Progress(BaseModel):
         visit.end(place.i, end.result, end.reason, end.at, now, out)
         self._give(visit, place.i + 1, due_below, now, out)
 
-    def _tell_end(self, place: _Place, out: list[Command]) -> None:
+    def _tell_end(self, place: Place, out: list[Command]) -> None:
         """The closing act of a hold, under a number of its own: an act in flight keeps the present one."""
         visit_no, step = place.visit.visit_no, place.step
         closing = e.Closing(visit_no=visit_no, rule=step.rule, n=step.n + (step.status == "running"))
@@ -235,18 +211,25 @@ class Progress(BaseModel):
         if place is None:
             return
         visit, step = place.visit, place.step
+        if step.pinned and not event.pinned:
+            return  # what facts say comes too late
         step.pinned |= event.pinned
+        heard = step.heard if step.status == "planning" else None
         if step.status in ("planning", "armed") or (step.status == "due" and not step.holding):
+            step.heard = None
             visit.plan(place.i, event.due, event.at, out)
-        elif step.holding and step.status != "running":
+            self._back(step, heard)
+        elif step.status == "running":
+            step.hears(Facts(at=event.at, fields=[HOLD]))
+        elif step.holding:
             visit.disarm(step, out)
-            step.status, step.due = "open", event.due.at
+            step.status, step.due, step.waiting = "open", event.due.at, ""
             if step.due and step.due > event.at:
                 out.append(e.Arm(visit.visit_no, step.rule, step.due))
             elif step.due:
                 self._come_due(place)
 
-    def _come_due(self, place: _Place) -> None:
+    def _come_due(self, place: Place) -> None:
         """The time of an armed step or of an open hold has come."""
         step = place.step
         if step.status in ("armed", "open"):
@@ -254,9 +237,12 @@ class Progress(BaseModel):
 
     def _settle(self, out: list[Command]) -> None:
         """Start what is due: the one due earliest first, transitions when nothing else is due."""
+        if self.unjudged:
+            out.append(e.Follow(self.unjudged[0]))
+            return
         while True:
             due = [
-                (s.due, v.visit_no, i, _Place(v, i))
+                (s.due, v.visit_no, i, Place(v, i))
                 for v in self.visits
                 for i, s in enumerate(v.steps)
                 if s.due and s.status == "due" and s.nature != "transition" and not v.leaving
@@ -278,21 +264,13 @@ class Progress(BaseModel):
             return
         for i, step in enumerate(visit.steps):
             if step.status == "expiring" or (step.status == "due" and step.nature == "transition"):
-                return self._run(_Place(visit, i), out)
+                return self._run(Place(visit, i), out)
             if any((c.visit_no, c.place) == (visit.visit_no, i) for c in self.caused):
                 break
         for first in self.caused[:1]:
             first.running = True
             out.append(Run(*first.key))
 
-    def _run(self, place: _Place, out: list[Command]) -> None:
-        place.step.status = "running"
+    def _run(self, place: Place, out: list[Command]) -> None:
+        place.step.status, place.step.heard = "running", None
         out.append(Run(place.visit.visit_no, place.step.rule, place.step.n))
-
-    def _prune(self) -> None:
-        """What has ended is the journal's alone, save what failed in the present visit: it is to be seen."""
-        for visit in self.visits:
-            if visit.over:
-                visit.steps = [step for step in visit.steps if step.outcome in ("failed", "unknown")]
-        self.visits = [v for v in self.visits if not (v.left and v.over)]
-        self.early = [x for x in self.early if any(v.visit_no == x.visit_no for v in self.visits)]

@@ -1,66 +1,78 @@
 """One record's journey with a virtual clock, no servers: the machine driven by hand.
 
-Effects always succeed and cost no time; what transactions decide is decided by `World`.
+What transactions decide is decided in memory (`domain.simulated_acts`). An act that is `slow` has been done
+and is in flight until it is let go; a journey that is `deaf` hears of no entry.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from domain.conditions import judge
+from domain.changed_facts import SUSPENSION, Facts
 from domain.events import (
+    Changed,
     Command,
     Decision,
     Ended,
     Event,
     Fired,
+    Follow,
     HoldEnd,
     HoldEnded,
+    Judged,
     Outcome,
     Plan,
     Run,
 )
-from domain.hold import Hold
-from domain.holds.control import Control
-from domain.holds.wait import MoveTo, Wait
-from domain.judge import refusal, repeats
-from domain.period import Period, zone_named
-from domain.plan import Step
-from domain.rule import Rule
-from domain.schedule import due
-from domain.world import Entry, World
+from domain.holds.wait import MoveTo
+from domain.simulated_surgery import OperatedWorld
+
+MOVED = ("record.stage", "record.pipeline", "record.entered_at")
 
 
-class Simulator(World):
+class Simulator(OperatedWorld):
     """Call `reach` with an instant, then say what happens there."""
+
+    slow: frozenset[str] = frozenset()  # rules whose acts and questions stay in flight
+    deaf = False
 
     # -- the outside world ---------------------------------------------------------------------
     def reach(self, at: datetime) -> None:
         """Let time run on to `at`; whatever is due by then is done, at its time."""
-        while (next_due := self.progress.next_due) and next_due <= at and not self.suspended:
+        while (next_due := self.progress.next_due) and next_due <= at:
             self.now = max(self.now, next_due)
             self._feed(Fired(self.now))
         self.now = max(self.now, at)
 
     def create(self) -> None:
-        self._feed(self._enter())
+        self._enter()
+        self._hear_of_entries()
 
-    def move(self, stage: str) -> None:
-        """A person moves the record; to its present stage, or an unknown one, is no entry."""
-        if not self.deleted and stage != self.stage and stage in self.pipelines[self.pipeline].stages:
-            self._feed(*self._moved(stage))
+    def move(self, stage: str, changes: Mapping[str, object] | None = None) -> None:
+        """A person moves the record and sets fields with it; its present or an unknown stage is no entry."""
+        known = self.pipelines[self.pipeline].stages
+        if self.deleted:
+            return
+        changed = self._edit(changes or {})
+        if stage != self.stage and stage in known:
+            self._moved(stage)
+            self._hear_of_entries(changed)
+        else:
+            self._feed(*self._changed(changed))
 
     def change_pipeline(self, pipeline: str, stage: str | None = None) -> None:
         """A person changes the pipeline; an unknown or the present one is refused."""
         landing = self._landing(pipeline, stage)
         if landing and not self.deleted:
-            self._feed(*self._piped(pipeline, landing))
+            self._piped(pipeline, landing)
+            self._hear_of_entries()
 
     def delete(self) -> None:
         if not self.deleted:
-            self._feed(*self._deleted())
+            self._deleted()
+            self._hear_of_entries()
 
     def client_acts(self, kind: str) -> None:
         """A client activity ends the waits that list its type; the move of the topmost is made with it."""
@@ -75,17 +87,12 @@ class Simulator(World):
         ends = [HoldEnd(rule=s.rule, result="done", reason="client", at=self.now) for s, _ in hit]
         for end in ends:
             self._end_hold(self.visit_no, end)
-        target = next(
-            (
-                w.on_client.move_to
-                for _, w in hit
-                if isinstance(w.on_client, MoveTo) and w.on_client.move_to != self.stage
-            ),
-            None,
-        )
+        moves = [w.on_client.move_to for _, w in hit if isinstance(w.on_client, MoveTo)]
+        target = next((stage for stage in moves if stage != self.stage), None)
         if target and self._may_move():
             self.moves.append(self.now)
-            self._feed(*self._moved(target, ends))
+            self._moved(target, ends)
+            self._hear_of_entries()
         else:
             self._feed(*(HoldEnded(self.visit_no, end) for end in ends))
 
@@ -98,20 +105,63 @@ class Simulator(World):
             self._feed(HoldEnded(place[0], end))
 
     def edit(self, changes: Mapping[str, object]) -> None:
-        """New values by full reference: pending steps and open holds follow, conditions are judged again."""
+        """Typed values by full reference: what is pending follows, conditions are judged again."""
         if not self.deleted:
-            self._feed(*self._edited(changes))
+            self._feed(*self._changed(self._edit(changes)))
+
+    def suspend(self) -> None:
+        """Nothing acts from now on; facts, people and the client still end holds."""
+        self.suspended = True
+
+    def resume(self) -> None:
+        """What queued goes on, as `catch_up` says; the counts of the loop guard begin anew."""
+        if self.suspended:
+            self.suspended = False
+            self.moves.clear()
+            self._feed(*self._changed([SUSPENSION]))
+
+    def operate(self, verb: str, rule: str, due: datetime | None = None, visit_no: int = 0) -> bool:
+        """A person runs, skips or reschedules a pending step; False if that is refused."""
+        events = self._operated(verb, visit_no or self.progress.visit_no, rule, due)
+        self._feed(*events or ())
+        return events is not None
+
+    # -- what takes its time -------------------------------------------------------------------
+    def let_go(self, rule: str) -> None:
+        """What was in flight of a rule comes back."""
+        self.slow -= {rule}
+        back = [events for name, events in self._in_flight if name == rule]
+        self._in_flight = [one for one in self._in_flight if one[0] != rule]
+        for events in back:
+            self._drive(self._back(events))
+
+    def listen(self) -> None:
+        """The journey hears of all entries it has missed."""
+        self.deaf = False
+        self._hear_of_entries()
 
     # -- driving -------------------------------------------------------------------------------
+    def _hear_of_entries(self, changed: Collection[str] = ()) -> None:
+        if not self.deaf:
+            self._feed(*self._missed(), *self._changed([*MOVED, *changed]))
+
+    def _changed(self, fields: Collection[str]) -> list[Event]:
+        return [Changed(Facts(at=self.now, fields=list(fields)))] if fields else []
+
     def _feed(self, *events: Event) -> None:
         """What happens at one instant, and all it makes due at once, until rest."""
-        todo: deque[Command] = deque(self._hear(*events))
+        self._drive(self._hear(*events))
+
+    def _drive(self, commands: list[Command]) -> None:
+        todo = deque(commands)
         while todo:
             match todo.popleft():
                 case Plan(visit_no, rule):
-                    todo.extend(self._hear(self._plan(visit_no, rule)))
+                    todo.extend(self._comes_back(rule, [self._plan(visit_no, rule)]))
                 case Run(visit_no, rule, n):
                     todo.extend(self._act(visit_no, rule, n))
+                case Follow(facts) if facts in self.progress.unjudged:
+                    todo.extend(self._hear(Judged(facts), *self._followed(facts)))
 
     def _hear(self, *events: Event) -> list[Command]:
         commands = self.progress.on(*events)
@@ -124,119 +174,25 @@ class Simulator(World):
         step = self.progress.step(visit_no, rule)
         if step is None or step.over:
             return []  # the closing act of a hold: told, and no outcome
+        if n and (visit_no, rule) not in self.holds:  # ended meanwhile, which is yet to be heard
+            ended = Outcome(result="cancelled", at=self.now)
+            return self._comes_back(rule, [Ended(visit_no, rule, n, ended)])
         outcome = self._run(visit_no, step, n)
+        if rule in self.slow:  # its transaction says when the rule below is due
+            outcome.next = self._due_below(visit_no, rule, outcome)
         if outcome.result not in ("open", "pending"):
-            self._note(
-                Decision(
-                    visit_no=visit_no, rule=rule, result=outcome.result, reason=outcome.reason, at=outcome.at
-                )
-            )
-        after, self._after = self._after, []
-        return self._hear(Ended(visit_no, rule, n, outcome), *after)
+            end = {"result": outcome.result, "reason": outcome.reason, "at": outcome.at}
+            self._note(Decision.model_validate(end | {"visit_no": visit_no, "rule": rule}))
+        return self._comes_back(rule, [Ended(visit_no, rule, n, outcome), *self._changed(outcome.changed)])
 
-    # -- acts ----------------------------------------------------------------------------------
-    def _run(self, visit_no: int, step: Step, n: int) -> Outcome:
-        rule, now = self.rules[visit_no][step.rule], self.now
-        if self.suspended:
-            return Outcome(result="pending", waiting="suspended", due=step.due, at=now)
-        if n:
-            return self._hold_acts(visit_no, step)
-        pipeline, pass_no = self.pipeline_of[visit_no]
-        if repeats(rule, self.past.get((pipeline, rule.id), []), pass_no, now):
-            return Outcome(result="skipped", reason="repeat", at=now)
-        refused, _ = refusal(
-            rule, self.values, now, self.zone, leaving=step.kept and step.on_exit == "run_now"
-        )
-        if refused:
-            return refused
-        match step.nature:
-            case "wait" | "control":
-                return self._open(visit_no, step, rule)
-            case "transition":
-                return self._transit(step, rule)
-        if rule.params.get("hold_until_closed") and not (step.kept and step.on_exit == "run_now"):
-            until = Period.model_validate(rule.params["hold_timeout"]).add(now, zone_named(self.zone))
-            self.holds[visit_no, rule.id] = Hold(rule=rule.id, kind="task", since=now, due=until)
-            return Outcome(result="open", due=until, at=now)
-        if rule.kind == "edit_record":
-            self._after += self._edited(
-                {field: self.typed(field, value) for field, value in _sets(rule).items()}
-            )
-        return Outcome(result="done", at=now)
+    def _comes_back(self, rule: str, events: list[Event]) -> list[Command]:
+        if rule in self.slow:
+            self._in_flight.append((rule, events))
+            return []
+        return self._back(events)
 
-    def _open(self, visit_no: int, step: Step, rule: Rule) -> Outcome:
-        params = (
-            Wait.model_validate(rule.params) if step.nature == "wait" else Control.model_validate(rule.params)
-        )
-        limit = params.until if isinstance(params, Wait) else params.deadline
-        ends = due(limit, self.now, self.now, self._facts(limit.basis))
-        if ends.verdict in ("skip", "fail"):
-            return Outcome(
-                result="skipped" if ends.verdict == "skip" else "failed", reason=ends.reason, at=self.now
-            )
-        until = params.until if isinstance(params, Control) else None
-        if until is not None and judge(until, self.values, self.now, self.zone).holds:
-            return Outcome(result="done", reason="resolved", at=self.now)
-        self.holds[visit_no, rule.id] = Hold(
-            rule=rule.id,
-            kind="wait" if step.nature == "wait" else "control",
-            since=self.now,
-            due=ends.at,
-            conditional=until is not None,
-            moves=step.moves,
-        )
-        return Outcome(result="open", due=ends.at, at=self.now)
-
-    def _hold_acts(self, visit_no: int, step: Step) -> Outcome:
-        hold = self.holds[visit_no, step.rule]
-        if hold.kind == "control":
-            hold.late = True
-            self.entries.append(Entry(self.now, visit_no, step.rule, "late", ""))
-            return Outcome(result="open", at=self.now)
-        if hold.kind == "task":
-            del self.holds[visit_no, step.rule]
-            return Outcome(result="done", at=self.now)
-        follow = self._wait(visit_no, step.rule).on_timeout
-        if isinstance(follow, MoveTo) and follow.move_to != self.stage:
-            return self._move_by(step.rule, lambda: self._moved(follow.move_to, by=step.rule), "time")
-        del self.holds[visit_no, step.rule]
-        return Outcome(result="done", reason="time", at=self.now)
-
-    def _transit(self, step: Step, rule: Rule) -> Outcome:
-        target = str(rule.params.get("stage") or rule.params.get("status") or "") or None
-        if rule.kind == "delete_record":
-            return self._moves(step.rule, self._deleted(step.rule))
-        if rule.kind == "change_pipeline":
-            pipeline = str(rule.params["pipeline"])
-            landing = self._landing(pipeline, target)
-            if landing is None:
-                return Outcome(result="failed", reason="wrong_pipeline", at=self.now)
-            return self._move_by(step.rule, lambda: self._piped(pipeline, landing, step.rule))
-        if target is None or target == self.stage:
-            return Outcome(result="done", at=self.now)
-        return self._move_by(step.rule, lambda: self._moved(target, by=step.rule))
-
-    def _move_by(self, rule: str, make: Callable[[], list[Event]], reason: str = "") -> Outcome:
-        """An automatic move, unless the loop guard stops the record."""
-        if not self._may_move():
-            return Outcome(result="pending", waiting="suspended", due=self.now, at=self.now)
-        self.moves.append(self.now)
-        self.holds.pop((self.visit_no, rule), None)
-        return self._moves(rule, make(), reason)
-
-    def _moves(self, rule: str, events: list[Event], reason: str = "") -> Outcome:
-        self._after += events
-        return Outcome(result="done", reason=reason, at=self.now, moved_to=self.visit_no)
-
-
-def _sets(rule: Rule) -> dict[str, object]:
-    pairs = rule.params.get("set")
-    return (
-        {
-            f"record.{str(p['field']).removeprefix('record.')}": p["value"]
-            for p in pairs
-            if isinstance(p, dict)
-        }
-        if isinstance(pairs, list)
-        else {}
-    )
+    def _back(self, events: list[Event]) -> list[Command]:
+        commands = self._hear(*events)
+        if self.progress.moved_to > self.progress.visit_no:
+            commands += self._hear(*self._missed(), *self._changed(MOVED))
+        return commands

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from pydantic import BaseModel
 
+from domain.changed_facts import LEFT, Facts
 from domain.events import Arm, Command, Decision, Disarm, Left, Plan, Result
 from domain.plan import Step
 from domain.schedule import Due
@@ -90,7 +91,15 @@ class Visit(BaseModel):
         step = self.steps[i]
         self.disarm(step, out)
         step.status, step.outcome, step.reason, step.waiting = "ended", result, reason, ""
-        step.turn, step.due = None, None  # when it ended, the journal knows; here it only costs bytes
+        step.turn, step.due, step.heard = None, None, None  # the journal knows; here they cost bytes
+
+    def cancel(self, i: int, at: datetime, out: list[Command]) -> None:
+        """Step i was in flight as the stage was left, and comes back without having acted."""
+        self.close(i, "cancelled", self.left, at, out)
+        decided = Decision(
+            visit_no=self.visit_no, rule=self.steps[i].rule, result="cancelled", reason=self.left, at=at
+        )
+        out.append(decided)
 
     def follow(self, i: int, at: datetime, now: datetime, out: list[Command]) -> None:
         """The rule below step i has its turn."""
@@ -109,8 +118,11 @@ class Visit(BaseModel):
         for i, step in enumerate(self.steps):
             if hold := ends.get(step.rule):
                 self.close(i, hold.result, hold.reason, hold.at, out)
-            elif step.over or (step.status == "running" and not step.holding):
-                continue  # what runs may finish: the fence judges it
+            elif step.over:
+                continue
+            elif step.status == "running" and not step.holding:  # it may finish: the fence judges it
+                step.kept = step.rule in left.kept
+                step.hears(Facts(at=left.at, fields=[LEFT]))
             elif step.rule in left.kept:
                 step.kept = True
                 if step.on_exit == "run_now" and step.status in ("armed", "planning"):

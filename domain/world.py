@@ -13,25 +13,19 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from domain.calendar import Calendar
-from domain.conditions import judge, reads
 from domain.events import (
-    Again,
     Decision,
     Event,
     HoldEnd,
-    HoldEnded,
     Left,
     Opened,
-    Planned,
 )
 from domain.hold import Hold, kept
-from domain.holds.control import Control
 from domain.holds.wait import Wait
 from domain.judge import Past
 from domain.plan import NatureOf, Step, steps
 from domain.progress import ENDS_ALL, Progress
 from domain.rule import Nature, Rule, RuleSet
-from domain.schedule import Due, ScheduleFacts, due, instant
 
 HOUR, WEEK = timedelta(hours=1), timedelta(days=7)
 MOST_AN_HOUR, MOST_A_WEEK = 10, 50  # automatic moves; the next is not made
@@ -73,8 +67,10 @@ class World:
         typed: Callable[[str, object], object],
         zone: str = "UTC",
         calendar: Calendar | None = None,
+        key: str = "deal-1",
     ) -> None:
-        self.typed = typed  # a field's raw value, by full reference, as its type
+        """`typed`: a field's raw value, by full reference, as its type. `key`: the id of the workflow."""
+        self.typed, self.key = typed, key
         self.pipelines, self.pipeline, self.stage, self.values = pipelines, pipeline, stage, values
         self.nature, self.zone, self.calendar = nature, zone, calendar
         self.now = datetime(1, 1, 1, tzinfo=UTC)
@@ -84,32 +80,33 @@ class World:
         self.plans: dict[int, list[Step]] = {}
         self.rules: dict[int, dict[str, Rule]] = {}
         self.ended: dict[int, set[str]] = {}
+        self.visits: dict[int, Opened] = {}
+        self.left: dict[int, Left] = {}
         self.past: dict[tuple[str, str], list[Past]] = {}
         self.pipeline_of: dict[int, tuple[str, int]] = {}
         self.moves: list[datetime] = []  # automatic ones
         self.pass_no, self.visit_no = 1, 0
         self.suspended = self.deleted = False
-        self._after: list[Event] = []  # what an act caused, heard once its outcome has been
+        self._in_flight: list[tuple[str, list[Event]]] = []  # acts that are done, by rule, and not heard of
 
     # -- what the write path does --------------------------------------------------------------
-    def _moved(self, stage: str, ends: list[HoldEnd] | None = None, by: str = "") -> list[Event]:
+    def _moved(self, stage: str, ends: list[HoldEnd] | None = None, by: str = "") -> None:
         stages = self.pipelines[self.pipeline].stages
         closing = stages[self.stage] == "process" and stages[stage] != "process"
-        left = self._leave("closed" if closing else "left_stage", ends or [], by)
+        self._leave("closed" if closing else "left_stage", ends or [], by)
         self.stage = stage
-        return [left, self._enter()]
+        self._enter()
 
-    def _piped(self, pipeline: str, stage: str, by: str = "") -> list[Event]:
-        left = self._leave("pipeline_changed", [], by)
+    def _piped(self, pipeline: str, stage: str, by: str = "") -> None:
+        self._leave("pipeline_changed", [], by)
         self.pipeline, self.stage, self.pass_no = pipeline, stage, self.pass_no + 1
-        return [left, self._enter()]
+        self._enter()
 
-    def _deleted(self, by: str = "") -> list[Event]:
-        left = self._leave("record_deleted", [], by)
+    def _deleted(self, by: str = "") -> None:
+        self._leave("record_deleted", [], by)
         self.deleted, self.visit_no = True, self.visit_no + 1
-        return [left]
 
-    def _leave(self, reason: str, ends: list[HoldEnd], by: str) -> Left:
+    def _leave(self, reason: str, ends: list[HoldEnd], by: str) -> None:
         visit_no, plan = self.visit_no, self.plans[self.visit_no]
         ends = list(ends)
         tasks = []
@@ -125,7 +122,26 @@ class World:
                 self._end_hold(visit_no, end)
         if reason in ENDS_ALL:  # nobody waits for the tasks of kept steps; the machine says how these end
             self.holds = {place: hold for place, hold in self.holds.items() if place[0] == visit_no}
-        return Left(visit_no, self.now, reason, marked, ends, by)
+            self.left = {no: left._replace(kept=[]) for no, left in self.left.items()}
+        self.left[visit_no] = Left(visit_no, self.now, reason, marked, ends, by)
+
+    def _missed(self) -> list[Event]:
+        """How known visits were left, and the visits that the journey has not heard of, in order."""
+        known = {visit.visit_no for visit in self.progress.visits if not visit.left}
+        events: list[Event] = []
+        for visit_no, opened in self.visits.items():
+            left = self.left.get(visit_no)
+            if visit_no > self.progress.visit_no:
+                fresh = [step.model_copy() for step in opened.steps]
+                events.append(opened._replace(steps=fresh, left=left))
+            elif left and visit_no in known:
+                events.append(left)
+        return events
+
+    def _passes(self, visit_no: int, rule: str) -> bool:
+        """The fence: the visit is the present one, or its leaving marked the rule."""
+        left = self.left.get(visit_no)
+        return not self.deleted if left is None else rule in left.kept
 
     def _end_hold(self, visit_no: int, end: HoldEnd) -> None:
         self.holds.pop((visit_no, end.rule), None)
@@ -133,14 +149,16 @@ class World:
             Decision(visit_no=visit_no, rule=end.rule, result=end.result, reason=end.reason, at=end.at)
         )
 
-    def _enter(self) -> Opened:
+    def _enter(self) -> None:
         self.visit_no += 1
         rules = self.pipelines[self.pipeline].rules.stages.get(self.stage, [])
         plan = steps(rules, self._nature)
         self.plans[self.visit_no], self.ended[self.visit_no] = plan, set()
         self.rules[self.visit_no] = {r.id: r for r in rules}
         self.pipeline_of[self.visit_no] = (self.pipeline, self.pass_no)
-        return Opened(self.visit_no, self.stage, [s.model_copy() for s in plan], self.now)
+        self.visits[self.visit_no] = Opened(self.visit_no, self.stage, plan, self.now)
+        place = {"stage": self.stage, "pipeline": self.pipeline, "entered_at": self.now}
+        self.values.update({f"record.{name}": value for name, value in place.items()})
 
     def _nature(self, kind: str, params: Mapping[str, JsonValue]) -> Nature:
         """A send takes no time here, so it is done in its place like a step of the database."""
@@ -152,75 +170,12 @@ class World:
             return None
         return self.pipelines[pipeline].landing(stage, self.pipelines[self.pipeline].stages[self.stage])
 
-    def _edited(self, changes: Mapping[str, object]) -> list[Event]:
-        changed = {name for name, value in changes.items() if self.values.get(name) != value}
-        self.values.update(changes)
-        events: list[Event] = []
-        for visit in self.progress.visits if changed else []:
-            for step in visit.steps:
-                events += self._follow(visit.visit_no, step, self.rules[visit.visit_no][step.rule], changed)
-        return events
-
-    def _follow(self, visit_no: int, step: Step, rule: Rule, changed: set[str]) -> list[Event]:
-        """What a change of facts means for one step."""
-        if hold := self.holds.get((visit_no, rule.id)):
-            return [] if hold.kind == "task" else self._hold_follows(visit_no, hold, rule, changed)
-        if step.status not in ("armed", "due") or (step.kept and step.on_exit == "run_now"):
-            return []
-        if rule.schedule.basis in changed and not step.pinned and step.turn:
-            return [
-                Planned(
-                    visit_no,
-                    rule.id,
-                    due(rule.schedule, step.turn, self.now, self._facts(rule.schedule.basis)),
-                    self.now,
-                )
-            ]
-        if (
-            step.waiting == "condition"
-            and rule.condition
-            and reads(rule.condition) & changed
-            and judge(rule.condition, self.values, self.now, self.zone).holds
-        ):
-            return [Again(visit_no, rule.id, self.now)]
-        return []
-
-    def _hold_follows(self, visit_no: int, hold: Hold, rule: Rule, changed: set[str]) -> list[Event]:
-        params = (
-            Wait.model_validate(rule.params) if hold.kind == "wait" else Control.model_validate(rule.params)
-        )
-        limit = params.until if isinstance(params, Wait) else params.deadline
-        if (
-            isinstance(params, Control)
-            and params.until
-            and reads(params.until) & changed
-            and judge(params.until, self.values, self.now, self.zone).holds
-        ):
-            end = hold.resolved(self.now)
-            self._end_hold(visit_no, end)
-            return [HoldEnded(visit_no, end)]
-        if limit.basis in changed and not hold.late and not hold.pinned:
-            at = instant(limit, hold.since, self._facts(limit.basis))
-            hold.due = max(at, self.now) if at else None
-            return [Planned(visit_no, rule.id, Due(at=hold.due), self.now)]
-        return []
-
-    # -- facts ---------------------------------------------------------------------------------
-    def _plan(self, visit_no: int, rule_id: str) -> Planned:
-        rule, step = self.rules[visit_no][rule_id], self.progress.step(visit_no, rule_id)
-        turn = step.turn if step and step.turn else self.now
-        return Planned(
-            visit_no, rule_id, due(rule.schedule, turn, turn, self._facts(rule.schedule.basis)), self.now
-        )
-
-    def _facts(self, basis: str) -> ScheduleFacts:
-        value = self.values.get(basis)
-        return ScheduleFacts(zone=self.zone, calendar=self.calendar, value=value)  # type: ignore[arg-type]  # checked by pydantic
-
     def _wait(self, visit_no: int, rule: str) -> Wait:
         return Wait.model_validate(self.rules[visit_no][rule].params)
 
     def _note(self, d: Decision) -> None:
+        if d.rule in self.ended[d.visit_no]:
+            return  # what has an outcome keeps it
         self.entries.append(Entry(d.at, d.visit_no, d.rule, d.result, d.reason))
         self.ended[d.visit_no].add(d.rule)
         if d.result in ("done", "unknown"):

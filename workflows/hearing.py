@@ -125,7 +125,7 @@ class Hearing:
             return
         progress = self._state.progress
         step = progress.step(asked.visit_no or progress.visit_no, asked.rule)
-        if step is None or step.over or step.status not in ("armed", "due", "open", "expiring"):
+        if step is None or not step.pending:
             what = f"{asked.rule!r} is not pending"
             raise ApplicationError(what, type="not_pending", non_retryable=True)
 

@@ -72,12 +72,19 @@ class Journey(Hearing):
         self._go_on()
         while not self._finished():
             await workflow.wait_condition(
-                lambda: self._behind() or bool(self._inbox) or self._may_continue_as_new()
-            )
+                lambda: (
+                    self._behind() or bool(self._inbox) or self._unjudged()
+                    or self._may_continue_as_new() or self._finished()
+                )
+            )  # fmt: skip
+            if self._finished():
+                return
             if self._behind():
                 if self._events() > AT_A_STAGE and self._calm():
                     self._continue_as_new()
                 await self._enter()
+            elif self._unjudged():
+                await self._judge()
             elif self._inbox:
                 await self._take(self._inbox.pop(0))
             else:
@@ -85,15 +92,20 @@ class Journey(Hearing):
             self._go_on()
 
     def _busy(self) -> bool:
-        waits = self._inbox or self._under_way or self._asking or self._behind()
+        waits = self._inbox or self._under_way or self._asking or self._behind() or self._unjudged()
         return bool(waits or self._state.progress.unbooked)
+
+    def _unjudged(self) -> bool:
+        """Whether an act is back that may have read too early what was heard beside it."""
+        return bool(self._state.progress.unjudged)
 
     def _behind(self) -> bool:
         progress = self._state.progress
         return not self._gone and max(self._state.wanted, progress.moved_to) > progress.visit_no
 
     def _calm(self) -> bool:
-        return not self._under_way and not self._inbox and workflow.all_handlers_finished()
+        at_work = self._under_way or self._inbox or self._unjudged()
+        return not at_work and workflow.all_handlers_finished()
 
     def _events(self) -> int:
         return workflow.info().get_current_history_length()
@@ -150,6 +162,12 @@ class Journey(Hearing):
                 await self._ended(heard)
             case _:
                 progress.on(heard)
+
+    async def _judge(self) -> None:
+        """Acts are back beside which facts changed: what these mean for what is pending is found out."""
+        record_id, progress = self._state.record_id, self._state.progress
+        replan = Replan(record_id=record_id, progress=progress, at=progress.unjudged[0].at, fields=[])
+        await self._drive("replan", replan, "what was heard meanwhile")
 
     def _moved(self, moved: Moved) -> None:
         """What came of a request; a record that is gone is looked at, whatever visit it was in."""

@@ -11,13 +11,13 @@ from sqlalchemy import text
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-from activities.providers.console import ConsoleMail
 from cli.embedded_postgres import Cluster
 from db.engine import Database
 from db.settings import Settings
 from tests import builders
 from tests.conftest import TEMPLATE
 from tests.journeys.gates import Gates
+from tests.journeys.post import Post
 from tests.journeys.product import Product
 from worker.running import running
 
@@ -47,7 +47,7 @@ async def product(
     client = Client(**known | {"interceptors": [*known["interceptors"], gates]})
     cached = request.param
     work = running(
-        client, database, settings, mail=ConsoleMail(), max_cached_workflows=cached, sandboxed=True
+        client, database, settings, mail=Post(), max_cached_workflows=cached, sandboxed=True
     )
     async with work as doorbell:
         pause = 0.02 if request.param else 0.1  # without a cache each question costs a replay

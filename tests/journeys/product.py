@@ -156,6 +156,22 @@ class Deal(Traces):
             await asyncio.sleep(NEARLY.total_seconds() + self.product.pause)
         await self.forward(at)
 
+    async def heard(self) -> None:
+        """Wait until the journey has taken what it was told."""
+        await self.product.rung()
+        await self.state()  # a query is answered after what was told before
+
+    async def while_in_flight(self, kind: str, meanwhile: Callable[[], Awaitable[Any]]) -> None:
+        """Let time run on to what is due next; while its act is in flight, something happens."""
+        due = (await self.rest()).progress.next_due
+        assert due is not None
+        gate = self.product.gates.close(self.handle.id, kind)
+        await self.forward(due)
+        await gate.reached.wait()
+        await meanwhile()
+        await self.heard()
+        gate.open.set()
+
     async def pass_time(self, **period: int) -> None:
         """Let a period pass: `hours=3`."""
         await self.reach(await self.now() + timedelta(**period))
@@ -260,6 +276,16 @@ class Deal(Traces):
     async def edit(self, **changes: object) -> None:
         async def change(locked: Locked, by: By) -> Bell | None:
             return await facts_changed(locked, (await edit(locked, changes, by)).changed, by.at)
+
+        await self.write(change)
+
+    async def edit_and_move(self, stage: str, **changes: object) -> None:
+        """Set fields and move the record in one transaction, and ring for both."""
+
+        async def change(locked: Locked, by: By) -> Bell | None:
+            bell = await facts_changed(locked, (await edit(locked, changes, by)).changed, by.at)
+            self.product.doorbell.ring(bell)
+            return await records.move(locked, stage, by)
 
         await self.write(change)
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.journeys.product import Deal, Product, utc_now
-from tests.journeys.rules import comment, control, edit, move, rules, wait
+from tests.journeys.rules import comment, control, edit, move, rule, rules, wait
 
 PARIS = ZoneInfo("Europe/Paris")
 HOT = {"field": "record.hot", "op": "equal", "value": True}
@@ -64,6 +64,45 @@ async def test_what_a_rule_edits_is_followed_as_what_a_person_edits(product: Pro
     )
     await deal.pass_time(hours=2)
     assert await due(deal) == after
+
+
+STAGE_AND_FIELDS = {
+    "a rule": [
+        {"field": "visit_at", "value": "2020-01-01T09:00:00+00:00"},
+        {"field": "hot", "value": True},
+        {"field": "stage", "value": "offer"},
+    ],
+    "a person": [],
+}
+
+
+@pytest.mark.parametrize("who", STAGE_AND_FIELDS)
+async def test_what_is_set_together_with_a_move_is_a_fact_of_the_stage_entered(
+    product: Product, who: str
+) -> None:
+    waits = {"condition": HOT, "if_false": "wait"}
+    listed = [
+        comment("must_not_be_late", if_past="fail", **BY_DATE),
+        comment("may_be_late", if_past="skip", **BY_DATE),
+        comment("waits", **waits),
+        control("watch", {"days": 2}, params={"until": HOT}),
+        wait("patience", BY_DATE),
+        comment("kept", on_exit="keep", **waits),
+    ]
+    if sets := STAGE_AND_FIELDS[who]:
+        listed.append(rule("edit_record", "moves", {"set": sets}, after={"hours": 1}))
+    deal = await product.deal(
+        {"new": rules(listed), "offer": rules([comment("there", **waits)])},
+        fields={"visit_at": in_days(3).isoformat()},
+    )
+    if sets:
+        await deal.pass_time(hours=2)
+    else:
+        await deal.edit_and_move("offer", hot=True, visit_at=in_days(-9).isoformat())
+    await deal.rest()
+    names = ("must_not_be_late", "may_be_late", "waits", "watch", "patience")
+    acted = {"kept": "done", "there": "done"} | ({"moves": "done"} if sets else {})
+    assert await deal.outcomes() == dict.fromkeys(names, "cancelled left_stage") | acted
 
 
 async def test_an_empty_date_is_waited_for(product: Product) -> None:

@@ -1,0 +1,141 @@
+"""What the transactions of acts decide, in memory: effects always succeed and cost no time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from domain.conditions import judge
+from domain.events import Outcome
+from domain.hold import Hold
+from domain.holds.control import Control
+from domain.holds.wait import MoveTo, Wait
+from domain.judge import refusal, repeats
+from domain.period import Period, zone_named
+from domain.plan import Step
+from domain.rule import Rule
+from domain.schedule import catch_up_at, due
+from domain.simulated_facts import FollowingWorld
+from domain.world import Entry
+
+
+class ActingWorld(FollowingWorld):
+    """A world in which steps act."""
+
+    # -- acts ----------------------------------------------------------------------------------
+    def _run(self, visit_no: int, step: Step, n: int) -> Outcome:
+        rule, now = self.rules[visit_no][step.rule], self.now
+        if n == 0 and not self._passes(visit_no, rule.id):
+            return Outcome(result="stale", reason="outrun", at=now)
+        if self.suspended:
+            return Outcome(result="pending", waiting="suspended", due=step.due, at=now)
+        if n:
+            return self._hold_acts(visit_no, step)
+        if late := self._late(rule, step):
+            return late
+        pipeline, pass_no = self.pipeline_of[visit_no]
+        if repeats(rule, self.past.get((pipeline, rule.id), []), pass_no, now):
+            return Outcome(result="skipped", reason="repeat", at=now)
+        refused, _ = refusal(
+            rule, self.values, now, self.zone, leaving=step.kept and step.on_exit == "run_now"
+        )
+        if refused:
+            return refused
+        match step.nature:
+            case "wait" | "control":
+                return self._open(visit_no, step, rule)
+            case "transition":
+                return self._transit(step, rule)
+        if rule.params.get("hold_until_closed") and not (step.kept and step.on_exit == "run_now"):
+            until = Period.model_validate(rule.params["hold_timeout"]).add(now, zone_named(self.zone))
+            self.holds[visit_no, rule.id] = Hold(rule=rule.id, kind="task", since=now, due=until)
+            return Outcome(result="open", due=until, at=now)
+        typed = {field: self.typed(field, value) for field, value in _sets(rule).items()}
+        changed = self._edit(typed) if rule.kind == "edit_record" else []
+        return Outcome(result="done", at=now, changed=changed)
+
+    def _late(self, rule: Rule, step: Step) -> Outcome | None:
+        """What `catch_up` makes of a step that a suspension held up."""
+        if step.due is None or step.released or self.now <= step.due:
+            return None
+        zone, key = self.zone, f"{self.key}/{rule.id}"
+        at = catch_up_at(rule.schedule.catch_up, step.due, self.now, zone, key)
+        if at is None:
+            return Outcome(result="skipped", reason="too_late", at=self.now)
+        return Outcome(result="pending", waiting="spread", due=at, at=self.now) if at > self.now else None
+
+    def _open(self, visit_no: int, step: Step, rule: Rule) -> Outcome:
+        params = (
+            Wait.model_validate(rule.params) if step.nature == "wait" else Control.model_validate(rule.params)
+        )
+        limit = params.until if isinstance(params, Wait) else params.deadline
+        ends = due(limit, self.now, self.now, self._facts(limit.basis))
+        if ends.verdict in ("skip", "fail"):
+            return Outcome(
+                result="skipped" if ends.verdict == "skip" else "failed", reason=ends.reason, at=self.now
+            )
+        until = params.until if isinstance(params, Control) else None
+        if until is not None and judge(until, self.values, self.now, self.zone).holds:
+            return Outcome(result="done", reason="resolved", at=self.now)
+        self.holds[visit_no, rule.id] = Hold(
+            rule=rule.id,
+            kind="wait" if step.nature == "wait" else "control",
+            since=self.now,
+            due=ends.at,
+            conditional=until is not None,
+            moves=step.moves,
+        )
+        return Outcome(result="open", due=ends.at, at=self.now)
+
+    def _hold_acts(self, visit_no: int, step: Step) -> Outcome:
+        hold = self.holds[visit_no, step.rule]
+        if hold.kind == "control":
+            hold.late = True
+            self.entries.append(Entry(self.now, visit_no, step.rule, "late", ""))
+            return Outcome(result="open", at=self.now)
+        if hold.kind == "task":
+            del self.holds[visit_no, step.rule]
+            return Outcome(result="done", at=self.now)
+        follow = self._wait(visit_no, step.rule).on_timeout
+        if isinstance(follow, MoveTo) and follow.move_to != self.stage:
+            return self._move_by(step.rule, lambda: self._moved(follow.move_to, by=step.rule), "time")
+        del self.holds[visit_no, step.rule]
+        return Outcome(result="done", reason="time", at=self.now)
+
+    def _transit(self, step: Step, rule: Rule) -> Outcome:
+        target = str(rule.params.get("stage") or rule.params.get("status") or "") or None
+        if rule.kind == "delete_record":
+            return self._moves(step.rule, lambda: self._deleted(step.rule))
+        if rule.kind == "change_pipeline":
+            pipeline = str(rule.params["pipeline"])
+            landing = self._landing(pipeline, target)
+            if landing is None:
+                return Outcome(result="failed", reason="wrong_pipeline", at=self.now)
+            return self._move_by(step.rule, lambda: self._piped(pipeline, landing, step.rule))
+        if target is None or target == self.stage:
+            return Outcome(result="done", at=self.now)
+        return self._move_by(step.rule, lambda: self._moved(target, by=step.rule))
+
+    def _move_by(self, rule: str, make: Callable[[], None], reason: str = "") -> Outcome:
+        """An automatic move, unless the loop guard stops the record."""
+        if not self._may_move():
+            return Outcome(result="pending", waiting="suspended", due=self.now, at=self.now)
+        self.moves.append(self.now)
+        self.holds.pop((self.visit_no, rule), None)
+        return self._moves(rule, make, reason)
+
+    def _moves(self, rule: str, make: Callable[[], None], reason: str = "") -> Outcome:
+        make()
+        return Outcome(result="done", reason=reason, at=self.now, moved_to=self.visit_no)
+
+
+def _sets(rule: Rule) -> dict[str, object]:
+    pairs = rule.params.get("set")
+    return (
+        {
+            f"record.{str(p['field']).removeprefix('record.')}": p["value"]
+            for p in pairs
+            if isinstance(p, dict)
+        }
+        if isinstance(pairs, list)
+        else {}
+    )

@@ -1,0 +1,111 @@
+"""Facts of one record in memory: edits, due times, and what a change of facts means for what is pending."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from domain.changed_facts import HOLD, SUSPENSION, Facts
+from domain.conditions import judge, reads
+from domain.events import Again, Event, HoldEnded, Outcome, Planned
+from domain.hold import Hold
+from domain.holds.control import Control
+from domain.holds.wait import Wait
+from domain.plan import Step
+from domain.rule import Rule
+from domain.schedule import Due, ScheduleFacts, due, instant
+from domain.world import World
+
+
+class FollowingWorld(World):
+    """A world whose pending steps and open holds follow its facts."""
+
+    def _edit(self, changes: Mapping[str, object]) -> list[str]:
+        """Typed values by full reference; answers which of them are new."""
+        changed = [name for name, value in changes.items() if self.values.get(name) != value]
+        self.values.update(changes)
+        return changed
+
+    def _followed(self, facts: Facts) -> list[Event]:
+        """What a change of facts means; in a stage that was left nothing follows but what was kept."""
+        events: list[Event] = []
+        for visit in self.progress.visits:
+            left = self.left.get(visit.visit_no)
+            for step in [s for s in visit.steps if left is None or s.rule in left.kept]:
+                rule = self.rules[visit.visit_no][step.rule]
+                events += self._follow(visit.visit_no, step, rule, set(facts.fields))
+        return events
+
+    def _follow(self, visit_no: int, step: Step, rule: Rule, changed: set[str]) -> list[Event]:
+        """What a change of facts means for one step."""
+        if hold := self.holds.get((visit_no, rule.id)):
+            found = [] if hold.kind == "task" else self._hold_follows(visit_no, hold, rule, changed)
+        else:
+            found = self._step_follows(visit_no, step, rule, changed)
+        if not found and SUSPENSION in changed and not self.suspended and step.waiting == "suspended":
+            return [Again(visit_no, rule.id, self.now)]
+        return found
+
+    def _step_follows(self, visit_no: int, step: Step, rule: Rule, changed: set[str]) -> list[Event]:
+        if step.status not in ("armed", "due") or (step.kept and step.on_exit == "run_now"):
+            return []
+        if rule.schedule.basis in changed and not step.pinned and step.turn:
+            return [
+                Planned(
+                    visit_no,
+                    rule.id,
+                    due(rule.schedule, step.turn, self.now, self._facts(rule.schedule.basis)),
+                    self.now,
+                )
+            ]
+        if (
+            step.waiting == "condition"
+            and rule.condition
+            and reads(rule.condition) & changed
+            and judge(rule.condition, self.values, self.now, self.zone).holds
+        ):
+            return [Again(visit_no, rule.id, self.now)]
+        return []
+
+    def _hold_follows(self, visit_no: int, hold: Hold, rule: Rule, changed: set[str]) -> list[Event]:
+        params = (
+            Wait.model_validate(rule.params) if hold.kind == "wait" else Control.model_validate(rule.params)
+        )
+        limit = params.until if isinstance(params, Wait) else params.deadline
+        if (
+            isinstance(params, Control)
+            and params.until
+            and reads(params.until) & changed
+            and judge(params.until, self.values, self.now, self.zone).holds
+        ):
+            end = hold.resolved(self.now)
+            self._end_hold(visit_no, end)
+            return [HoldEnded(visit_no, end)]
+        if limit.basis in changed and not hold.late and not hold.pinned:
+            at = instant(limit, hold.since, self._facts(limit.basis))
+            hold.due = max(at, self.now) if at else None
+        elif HOLD not in changed:
+            return []
+        return [Planned(visit_no, rule.id, Due(at=hold.due), self.now, hold.pinned)]
+
+    # -- facts ---------------------------------------------------------------------------------
+    def _plan(self, visit_no: int, rule_id: str) -> Planned:
+        rule, step = self.rules[visit_no][rule_id], self.progress.step(visit_no, rule_id)
+        turn = step.turn if step and step.turn else self.now
+        return Planned(
+            visit_no, rule_id, due(rule.schedule, turn, turn, self._facts(rule.schedule.basis)), self.now
+        )
+
+    def _due_below(self, visit_no: int, rule_id: str, outcome: Outcome) -> Due | None:
+        """The due time of the rule below one that has ended, where it follows from facts."""
+        plan = self.plans[visit_no]
+        i = next(i for i, step in enumerate(plan) if step.rule == rule_id)
+        below = plan[i + 1] if i + 1 < len(plan) else None
+        if outcome.result == "pending" or below is None or below.first or below.delay is not None:
+            return None
+        schedule = self.rules[visit_no][below.rule].schedule
+        return due(schedule, outcome.at, outcome.at, self._facts(schedule.basis))
+
+    def _facts(self, basis: str) -> ScheduleFacts:
+        value = self.values.get(basis)
+        return ScheduleFacts(zone=self.zone, calendar=self.calendar, value=value)  # type: ignore[arg-type]  # checked by pydantic
+
