@@ -237,9 +237,10 @@ class Progress(Standing):
 
     def _settle(self, out: list[Command]) -> None:
         """Start what is due: the one due earliest first, transitions when nothing else is due."""
+        if all(visit.over for visit in self.visits):
+            self.unjudged = []  # there is nothing that could follow
         if self.unjudged:
-            out.append(e.Follow(self.unjudged[0]))
-            return
+            return out.append(e.Follow(self.unjudged[0]))
         while True:
             due = [
                 (s.due, v.visit_no, i, Place(v, i))

@@ -84,4 +84,3 @@ class Standing(BaseModel):
                 visit.steps = [step for step in visit.steps if step.outcome in ("failed", "unknown")]
         self.visits = [v for v in self.visits if not (v.left and v.over)]
         self.early = [x for x in self.early if any(v.visit_no == x.visit_no for v in self.visits)]
-        self.unjudged = self.unjudged if any(not v.over for v in self.visits) else []
