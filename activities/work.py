@@ -86,15 +86,11 @@ class Activities(Attempts):
     # -- driving -------------------------------------------------------------------------------
     @activity.defn
     async def enter_stage(self, asked: EnterStage) -> Driven:
-        """A local activity: it is what a journey does most, and costs no hop of its own."""
-
         async def enter(runner: Runner) -> Driven:
             return await visits.enter(runner, _copy(asked.progress))
 
         fail_point("enter_stage.before")
-        info = activity.info()
-        waited = info.current_attempt_scheduled_time - info.scheduled_time
-        driven = await self._on_record(asked.record_id, asked.progress, asked.at + waited, enter)
+        driven = await self._on_record(asked.record_id, asked.progress, now(), enter)
         fail_point("enter_stage.committed")
         return driven
 

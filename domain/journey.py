@@ -143,14 +143,10 @@ class Operation(BaseModel):
 
 # -- activities ------------------------------------------------------------------------------------
 class EnterStage(BaseModel):
-    """Open every visit the journey has not opened, and do what is due at once.
-
-    `at` is what time it is for the journey: a local activity knows only the machine's.
-    """
+    """Open every visit the journey has not opened, and do what is due at once."""
 
     record_id: int
     progress: Progress
-    at: datetime
 
 
 class Replan(BaseModel):

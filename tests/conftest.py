@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests import failed_tasks
 from tests.servers import postgres_server, temporal_server
 from tests.sms_fake import SmsFake
 from tests.smtp_sink import SmtpSink
@@ -20,6 +21,15 @@ if TYPE_CHECKING:  # unit tests load neither the database nor Temporal
     from db.engine import Database
 
 TEMPLATE = "jalon_template"
+
+
+@pytest.fixture(autouse=True)
+def no_workflow_task_fails(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that makes a workflow task fail fails, unless it is `fails_tasks` on purpose."""
+    yield
+    failed = failed_tasks.heard()
+    if failed and not request.node.get_closest_marker("fails_tasks"):
+        pytest.fail("workflow tasks failed:\n" + "\n".join(failed))
 
 
 @pytest.fixture(scope="session")
@@ -66,9 +76,15 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture(scope="session")
 async def temporal() -> AsyncIterator[WorkflowEnvironment]:
-    """Temporal's development server under virtual time: `temporal.fast_forward(handle, delta)`."""
+    """Temporal's development server under virtual time: `temporal.fast_forward(handle, delta)`.
+
+    At its end every run of every journey is replayed: one that does not fails the run of the tests.
+    """
     async with await temporal_server() as environment:
         yield environment
+        from tests.histories import all_replay
+
+        await all_replay(environment.client)
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests import failed_tasks
+
 if TYPE_CHECKING:  # loaded when a server is asked for
     from temporalio.testing import WorkflowEnvironment
 
@@ -41,6 +43,7 @@ async def temporal_server() -> WorkflowEnvironment:
     from db.temporal import DATA_CONVERTER
     from domain.journey import SEARCH_ATTRIBUTES
 
+    failed_tasks.listen()
     dynamic = ("frontend.WorkflowTimeSkippingEnabled=true", 'history.timerProcessorMaxTimeShift="1ms"')
     key_of = {
         "Keyword": SearchAttributeKey.for_keyword,

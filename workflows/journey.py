@@ -48,7 +48,6 @@ with workflow.unsafe.imports_passed_through():
 
 RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
 DATABASE = timedelta(seconds=10)  # what an activity on the database may take
-PATIENCE = timedelta(seconds=5)  # a local activity whose next attempt is later than this waits by a timer
 SEND, BEAT = timedelta(minutes=3), timedelta(seconds=10)
 AT_A_STAGE = 200  # events of a run after which a new stage begins a new run
 
@@ -122,20 +121,12 @@ class Journey(Hearing):
     async def _enter(self) -> None:
         """One activity opens the visits that were missed, does what is due, and hands the machine back."""
         wanted = max(self._state.wanted, self._state.progress.moved_to)
-        asked = EnterStage(record_id=self._state.record_id, progress=self._state.progress, at=workflow.now())
-        self._asking += 1
-        try:
-            driven: Driven = await workflow.execute_local_activity(
-                "enter_stage", asked, result_type=Driven, start_to_close_timeout=DATABASE,
-                retry_policy=RETRY, local_retry_threshold=PATIENCE, summary=f"visit {wanted}",
-            )  # fmt: skip
-        finally:
-            self._asking -= 1
-        self._take_over(driven)
-        self._state.wanted = max(self._state.wanted, self._state.progress.visit_no)
-        # what was heard of meanwhile is to be opened yet
-        if not self._gone and self._state.progress.visit_no < self._state.wanted == wanted:
-            self._state.wanted = self._state.progress.visit_no  # there is no such visit (a signal by hand)
+        self._state.wanted = 0  # what is heard of meanwhile is to be opened yet
+        asked = EnterStage(record_id=self._state.record_id, progress=self._state.progress)
+        await self._drive("enter_stage", asked, f"visit {wanted}")
+        progress = self._state.progress
+        self._state.wanted = max(self._state.wanted, progress.visit_no)
+        progress.moved_to = min(progress.moved_to, progress.visit_no)  # there is no such visit, or it is open
 
     async def _take(self, heard: Heard) -> None:
         record_id, progress = self._state.record_id, self._state.progress
@@ -208,7 +199,12 @@ class Journey(Hearing):
 
     # -- what is under way ---------------------------------------------------------------------
     def _go_on(self) -> None:
-        """Make what is under way what the machine says is under way."""
+        """Make what is under way what the machine says is under way.
+
+        While it is behind, nothing is begun: the next thing is to open a visit, which may call it off.
+        """
+        if self._behind():
+            return
         wanted: dict[tuple[int, str], datetime] = {}
         turns: list[Turn] = []
         for command in self._state.progress.resume():
@@ -222,7 +218,7 @@ class Journey(Hearing):
         self._keep_timers(wanted)
         if turns:
             self._ask(turns)
-        if self._state.progress.unbooked and not self._behind() and not self._inbox:
+        if self._state.progress.unbooked and not self._inbox:
             decisions, self._state.progress.unbooked = self._state.progress.unbooked, []
             book = Book(record_id=self._state.record_id, decisions=decisions)
             self._start((0, "book", self._events()), self._book(book))

@@ -13,8 +13,11 @@ import asyncpg
 import pytest
 
 from db.migrate import ensure_database
+from db.settings import Settings
+from db.temporal import connect
 from tests.chaos.scene import Scene
 from tests.chaos.servers import PATIENCE, Servers, program
+from tests.histories import all_replay
 from tests.smtp_sink import SmtpSink
 
 TEMPLATE = "jalon_chaos"
@@ -22,7 +25,10 @@ TEMPLATE = "jalon_chaos"
 
 @pytest.fixture(scope="package")
 async def servers() -> AsyncIterator[Servers]:
-    """Both servers, and the template of a migrated database, as the product's own `migrate` makes it."""
+    """Both servers, and the template of a migrated database, as the product's own `migrate` makes it.
+
+    At the end every run of every journey is replayed, whatever was killed meanwhile.
+    """
     home = _open_folder()
     both = Servers(home)
     try:
@@ -30,11 +36,13 @@ async def servers() -> AsyncIterator[Servers]:
         both.cluster.start()
         await _keep_commit_times(both)
         url = await ensure_database(both.cluster.dsn(), TEMPLATE)
-        settings = {"JALON_DATABASE_URL": url, "JALON_TEMPORAL_ADDRESS": both.temporal.address}
-        migration = program(home, "migrate", "migrate", settings)
+        where = {"JALON_DATABASE_URL": url, "JALON_TEMPORAL_ADDRESS": both.temporal.address}
+        migration = program(home, "migrate", "migrate", where)
         await asyncio.to_thread(migration.process.wait, PATIENCE)
         assert migration.process.returncode == 0, migration.tail()
         yield both
+        settings = Settings(temporal_address=both.temporal.address)
+        await all_replay(await connect(settings))
     finally:
         both.stop()
         shutil.rmtree(home, ignore_errors=True)

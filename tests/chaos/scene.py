@@ -27,6 +27,7 @@ from db.temporal import Connection
 from tests.chaos.checker import check, owed
 from tests.chaos.company import deal, found
 from tests.chaos.servers import PATIENCE, Program, Servers, free_port, program
+from tests.failed_tasks import failed
 from tests.smtp_sink import SmtpSink
 
 MANY = 10
@@ -218,9 +219,12 @@ class Scene:
             await connection.close()
 
     async def close(self) -> None:
+        """End all programs. None may have failed a workflow task, whoever killed what."""
         for started in self.programs:
             started.kill()
         await self.database.close()
+        logs = [one.log.read_text(errors="replace").splitlines() for one in self.programs]
+        assert [line[:600] for lines in logs for line in lines if failed(line)] == []
 
 
 def _now() -> datetime:

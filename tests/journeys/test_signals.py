@@ -27,6 +27,18 @@ async def test_an_event_for_a_visit_already_opened_changes_nothing(product: Prod
     assert (await deal.lines(), after.progress) == (before, shown.progress)
 
 
+async def test_a_visit_there_is_not_hides_none_that_is_heard_of_meanwhile(product: Product) -> None:
+    deal = await product.deal({"new": rules([comment("hello")]), "offer": rules([comment("thanks")])})
+    looks = product.gates.close(deal.handle.id, "enter_stage")
+    await deal.signal(Entered(id=uuid4().hex, visit_no=1000))
+    await looks.reached.wait()
+    await deal.move("offer", ring=False)
+    await deal.signal(Entered(id=uuid4().hex, visit_no=2))
+    looks.open.set()
+    await deal.rest()
+    assert await deal.comments() == ["hello", "thanks"]
+
+
 async def visits(product: Product, stages: dict[str, Any], *path: str) -> Deal:
     """A deal that went through stages while its journey heard nothing."""
     record_id, _ = await product.made(await product.pipeline(stages))

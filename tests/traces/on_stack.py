@@ -17,6 +17,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from db.engine import Database
 from db.migrate import ensure_database, upgrade
+from tests.histories import all_replay
 from tests.model import drive, reference
 from tests.servers import postgres_server, temporal_server
 from tests.stack import Case, Door, company, entries, pipelines, product, rule_sets
@@ -34,7 +35,9 @@ async def replay(path: Path, limit: int, *, progress: bool = False) -> dict[str,
         database = Database(url, pool_size=30)
         try:
             async with await temporal_server() as environment:
-                return await tell(path, limit, environment, database, url, progress=progress)
+                counts = await tell(path, limit, environment, database, url, progress=progress)
+                await all_replay(environment.client)
+                return counts
         finally:
             await database.close()
 

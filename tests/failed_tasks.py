@@ -1,0 +1,61 @@
+"""Workflow tasks that fail while tests run: no test may pass that makes one fail.
+
+What fails in this process is said by the client's core, whose warnings are forwarded here; what fails in
+other processes stands in their logs.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+SAYS: Final = "Failing workflow task"
+"""What the core says of each."""
+STARVED: Final = "TMPRL1101"
+"""The machine had no time for a task: that says nothing of the journey."""
+_LOGGER: Final = logging.getLogger("temporal.core")
+
+
+class _Ear(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if failed(said := record.getMessage()):
+            self.heard.append(said[:600])
+
+
+_EAR: Final = _Ear()
+
+
+def failed(line: str) -> bool:
+    """Whether a line of a log tells of a workflow task that failed."""
+    return SAYS in line and STARVED not in line
+
+
+def heard() -> list[str]:
+    """What failed since this was asked last."""
+    found, _EAR.heard = _EAR.heard, []
+    return found
+
+
+def listen() -> None:
+    """Hear of all workers of this process. Before anything connects to Temporal."""
+    from temporalio.runtime import (
+        LogForwardingConfig,
+        LoggingConfig,
+        Runtime,
+        TelemetryConfig,
+        TelemetryFilter,
+    )
+
+    if _EAR in _LOGGER.handlers:
+        return
+    _LOGGER.addHandler(_EAR)
+    _LOGGER.setLevel(logging.WARNING)
+    logs = LoggingConfig(
+        filter=TelemetryFilter(core_level="WARN", other_level="ERROR"),
+        forwarding=LogForwardingConfig(logger=_LOGGER),
+    )
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=logs)))

@@ -1,0 +1,1 @@
+"""Everything at once at many journeys, and every history replayed afterwards."""
