@@ -17,8 +17,9 @@ class Happened(NamedTuple):
 
 
 def edited(changed: Collection[str]) -> list[Happened]:
-    """The events of an edit that changed fields (full references)."""
-    events = [Happened("field_changed", frozenset(changed))] if changed else []
+    """The events of an edit that changed fields (full references). What a rule results in is no field."""
+    fields = frozenset(name for name in changed if not name.startswith("steps."))
+    events = [Happened("field_changed", fields)] if fields else []
     return [*events, Happened("responsible_changed")] if "record.responsible" in changed else events
 
 

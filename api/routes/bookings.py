@@ -9,17 +9,13 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, field_validator
 from sqlalchemy import BigInteger, DateTime, String, bindparam, text
 
+from activities.announcing import announce
 from activities.bookings import FARTHEST, MONTH, OnConflict, Wanted, book, cancel
-from activities.happened import edited
-from activities.triggers import fire
-from api.follow import facts_changed
 from api.input import Instant, Limit, Name, PathId, Sendable
-from api.service import Served, Service
+from api.service import Served
 from api.taking import take
 from api.writing import Answer, Write
 from db.engine import Transaction
-from db.locked import Locked
-from db.outbox import Bell
 from db.records import By
 from domain.errors import Refused
 from domain.fields import FieldName
@@ -113,7 +109,7 @@ async def create_booking(record_id: PathId, body: BookingIn, service: Served, wr
     async def work(tx: Transaction, by: By) -> Answer:
         locked = await take(tx, service, record_id)
         booked = await book(locked, service.ids, wanted, by, locked.record.visit_no)
-        bells = await _follow(service, locked, booked.changed, by)
+        bells = await announce(service.runner(locked, by.at), booked.changed)
         return Answer(201, await _booking(tx, booked.id), bells)
 
     return await write(work, body.by)
@@ -129,21 +125,10 @@ async def cancel_booking(
         found = await _booking(tx, booking_id)
         locked = await take(tx, service, found.record_id, from_bin=True)
         cancelled = await cancel(locked, found.field, by, booking_id)
-        bells = await _follow(service, locked, cancelled.changed, by)
+        bells = await announce(service.runner(locked, by.at), cancelled.changed)
         return Answer(body=await _booking(tx, booking_id), bells=bells)
 
     return await write(work, body.by if body else None)
-
-
-async def _follow(
-    service: Service, locked: Locked, changed: tuple[str, ...], by: By
-) -> tuple[Bell | None, ...]:
-    """What is pending and reads the field follows it, and triggers may move the record; not in the bin."""
-    if locked.record.deleted_at or not changed:
-        return ()
-    told = await facts_changed(locked, changed, by.at)
-    fields = [name for name in changed if name.startswith("record.")]
-    return told, await fire(service.runner(locked, by.at), edited(fields))
 
 
 async def _booking(tx: Transaction, booking_id: int) -> BookingOut:

@@ -11,9 +11,9 @@ from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy import BigInteger, bindparam, text
 
 from activities import meetings
+from activities.announcing import announce
 from activities.meeting_row import MeetingRow, read_meeting
 from activities.providers.mime import mailbox
-from api.follow import facts_changed
 from api.input import Instant, Name, PathId, Sendable
 from api.service import Served, Service
 from api.taking import take
@@ -136,8 +136,9 @@ async def move_meeting(meeting_id: PathId, body: MoveIn, service: Served, write:
         changes, mail = _changes(body, present), service.house.mail
         moved = await meetings.move_meeting(locked, meeting_id, changes, by, mail)
         names = [f"steps.{present.rule}.{name}" for name in ("start", "end")]
-        bell = await facts_changed(locked, names, by.at) if moved.changed and present.rule else None
-        return Answer(body=await _shown(tx, meeting_id), bells=(bell,))
+        changed = names if moved.changed and present.rule else []
+        bells = await announce(service.runner(locked, by.at), changed)
+        return Answer(body=await _shown(tx, meeting_id), bells=bells)
 
     return await write(work, body.by)
 

@@ -8,10 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import Field, JsonValue
 
-from activities.happened import edited as events_of
-from activities.triggers import fire
+from activities.announcing import announce
 from api.answers import RecordDetail, RecordOut
-from api.follow import facts_changed
 from api.input import Name, PathId, Sendable, Version
 from api.service import Served
 from api.taking import take
@@ -88,8 +86,7 @@ async def edit_record(record_id: PathId, body: EditIn, service: Served, write: W
         locked = await take(tx, service, record_id)
         check_version(locked, body.version)
         edited = await edit(locked, body.changes(), by, links=body.links())
-        bell = await facts_changed(locked, edited.changed, by.at)
-        moved = await fire(service.runner(locked, by.at), events_of(edited.changed))
-        return Answer(body=RecordOut.of(locked.record), bells=(bell, moved))
+        bells = await announce(service.runner(locked, by.at), edited.changed)
+        return Answer(body=RecordOut.of(locked.record), bells=bells)
 
     return await write(work, body.by)

@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field
 from sqlalchemy import BigInteger, bindparam, select, text
 from sqlmodel import col
 
+from activities.announcing import announce
 from activities.sales import line_rows, lines_of, totals_in
 from api.answers import Amount
-from api.follow import facts_changed
 from api.input import After, Limit, Name, PathId, Sendable, Version
 from api.service import Served
 from api.taking import take
@@ -115,9 +115,9 @@ async def set_products(record_id: PathId, body: ProductsIn, service: Served, wri
         detail = {"lines": len(body.lines), "total": f"{total:f}"}
         said = line(record_id, locked.record.visit_no, "products", by.at, actor=by.who, detail=detail)
         await write_rows(tx, [line_rows(record_id, body.lines), said])
-        bell = await facts_changed(locked, edited.changed, by.at)
+        bells = await announce(service.runner(locked, by.at), edited.changed)
         answer = _products(body.lines, locked.record.currency, locked.record.version)
-        return Answer(body=answer, bells=(bell,))
+        return Answer(body=answer, bells=bells)
 
     return await write(work, body.by)
 

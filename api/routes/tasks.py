@@ -11,10 +11,9 @@ from sqlalchemy import BigInteger, bindparam, select, text
 from sqlmodel import col
 
 from activities import tasks
+from activities.announcing import announce
 from activities.happened import Happened
 from activities.tasks import Ended, How, NewTask, TaskRow
-from activities.triggers import fire
-from api.follow import facts_changed
 from api.input import After, Instant, Limit, Name, PathId, PathName, Sendable
 from api.service import Served, Service
 from api.taking import take
@@ -224,10 +223,10 @@ async def _end(task_id: int, service: Service, write: Write, how: How, body: End
 
 async def _told(service: Service, locked: Locked, task: TaskRow, ended: Ended, by: By) -> Answer:
     """What the journey has to hear: a chain waits no longer, results may be judged, a trigger moved."""
-    facts, moved = await facts_changed(locked, ended.changed, by.at), None
-    if ended.how in ("completed", "auto_completed"):
-        moved = await fire(service.runner(locked, by.at), [Happened("task_completed")])
-    return Answer(body=await _detail(locked.tx, task.id), bells=(ended.bell, facts, moved))
+    completed = ended.how in ("completed", "auto_completed")
+    events = [Happened("task_completed")] if completed else []
+    bells = await announce(service.runner(locked, by.at), ended.changed, *events)
+    return Answer(body=await _detail(locked.tx, task.id), bells=(ended.bell, *bells))
 
 
 async def _take(tx: Transaction, service: Service, task_id: int) -> tuple[Locked, TaskRow]:

@@ -10,14 +10,15 @@ from pydantic import BaseModel, Field
 from sqlalchemy import BigInteger, DateTime, bindparam, exists, select, text
 from sqlmodel import col
 
+from activities.announcing import announce
 from activities.happened import Happened
-from activities.triggers import fire
 from api.input import After, Instant, Limit, Name, PathId, Sendable
 from api.service import Served
 from api.taking import take
 from api.writing import Answer, Write
 from db.engine import Transaction
 from db.journal import line
+from db.outbox import Bell
 from db.records import By
 from db.rows import Rows
 from db.rows import write as write_rows
@@ -121,15 +122,16 @@ async def complete_todo(
         if found is None:
             raise Refused("gone", f"there is no to-do {todo_id}", 404)
         locked = await take(tx, service, found.record_id)
-        record, moved = locked.record, None
+        record = locked.record
+        bells: tuple[Bell | None, ...] = ()
         done = {"id": todo_id, "at": by.at, "who": by.who}
         if (await tx.execute(_COMPLETE, done)).one_or_none():
             detail = {"todo": todo_id}
             said = line(record.id, record.visit_no, "todo_completed", by.at, actor=by.who, detail=detail)
             await write_rows(tx, [said])
-            moved = await fire(service.runner(locked, by.at), [Happened("todo_completed")])
+            bells = await announce(service.runner(locked, by.at), (), Happened("todo_completed"))
         row = (await tx.execute(_TODO, {"id": todo_id})).mappings().one()
-        return Answer(body=TodoOut.model_validate(dict(row)), bells=(moved,))
+        return Answer(body=TodoOut.model_validate(dict(row)), bells=bells)
 
     return await write(work, body.by if body else None)
 

@@ -20,9 +20,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 from activities import client
+from activities.announcing import facts_changed
 from activities.catalogue import nature
 from activities.house import House
-from api.follow import facts_changed
 from db import records
 from db.creation import NewRecord, create
 from db.doorbell import Doorbell

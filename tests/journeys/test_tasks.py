@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from activities import tasks
-from api.follow import facts_changed
+from activities.announcing import facts_changed
 from db.locked import Locked
 from db.outbox import Bell
 from db.records import By

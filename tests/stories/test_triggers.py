@@ -49,6 +49,24 @@ async def test_an_edit_a_new_responsible_and_a_completed_todo_move_the_record(ap
     assert (await api.seen(f"/records/{deal}"))["stage"] == "won"
 
 
+async def test_whatever_call_changes_a_field_its_triggers_hear_of_it(api: Api) -> None:
+    products = {"lines": [{"name": "A beam", "quantity": "2", "unit_price": "100"}]}
+    day = {"start": "2026-03-03T09:00:00Z", "duration": {"hours": 1}, "field": "visit"}
+    for field, method, path, body in (
+        ("record.amount", "patch", "/records/{}", {"amount": "10"}),
+        ("record.amount", "put", "/records/{}/products", products),
+        ("record.visit", "post", "/records/{}/bookings", day),
+    ):
+        await published(api, {"id": "heard", "event": "field_changed", "names": [field], "stage": "offer"})
+        deal = (await api.made("/records", **DEAL))["id"]
+        answer = await api.request(method, path.format(deal), json=body)
+        assert answer.is_success, answer.text
+        record = await api.seen(f"/records/{deal}")
+        assert record["stage"] == "offer", path
+        if "version" in answer.json():
+            assert answer.json()["version"] == record["version"]
+
+
 async def test_what_is_wrong_with_a_trigger_is_said_when_it_is_saved(api: Api) -> None:
     wrong = [
         {"id": "a", "event": "client_activity", "stage": "ofer"},

@@ -23,9 +23,9 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError
 
+from activities.announcing import facts_changed
 from activities.catalogue import nature
 from activities.providers.console import ConsoleMail
-from api.follow import facts_changed
 from db import edits, records
 from db.creation import NewRecord, create
 from db.doorbell import Doorbell

@@ -235,3 +235,14 @@ def test_the_development_server_is_tuned_kept_on_disk_and_knows_the_search_attri
     assert "--sqlite-pragma journal_mode=WAL --sqlite-pragma synchronous=NORMAL" in given
     for name, kind in SEARCH_ATTRIBUTES.items():
         assert f"--search-attribute {name}={kind}" in given
+
+
+def test_the_api_announces_every_change_by_the_one_function_for_it() -> None:
+    """What follows from a change follows whoever makes it: a route that knew the parts could forget one."""
+    parts = r"from activities\.triggers import .*\bfire\b|facts_changed|happened import .*\bedited\b"
+    changing = r"from db\.edits import .*\bedit\b|from activities\.(bookings|tasks) import|update todo"
+    routes = {path.name: path.read_text() for path in (ROOT / "api").rglob("*.py")}
+    assert [name for name, code in routes.items() if re.search(parts, code)] == []
+    makes = [code for code in routes.values() if re.search(changing, code)]
+    assert len(makes) >= 5
+    assert all("announce(" in code for code in makes)

@@ -1,4 +1,7 @@
-"""Whether a journey has to hear of an edit: only when something pending may depend on it."""
+"""What follows from a change that a call makes: one function, whoever changes whatever.
+
+A rule announces what it changed by its outcome (`Done.changed`); all that comes from outside does it here.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,30 @@ from datetime import datetime
 
 from sqlalchemy import BigInteger, bindparam, text
 
+from activities.happened import Happened, edited
+from activities.runner import Runner
+from activities.triggers import fire
 from db.locked import Locked
 from db.outbox import Bell, bell_rows
 from db.rows import write
 
 
+async def announce(
+    runner: Runner, changed: Sequence[str], *events: Happened
+) -> tuple[Bell | None, Bell | None]:
+    """What reads fields that changed (full references) follows them, and triggers may move the record.
+
+    `events`: what happened besides. The change itself has been made, and is of the runner's instant; the
+    bells are to be rung after the commit. In the bin nothing follows.
+    """
+    if runner.locked.record.deleted_at:
+        return None, None
+    bell = await facts_changed(runner.locked, changed, runner.now)
+    return bell, await fire(runner, [*edited(changed), *events])
+
+
 async def facts_changed(locked: Locked, changed: Sequence[str], at: datetime) -> Bell | None:
-    """Write the bell for changed fields (full references); None when nothing pending reads them.
+    """Write the bell for changed fields; None when nothing pending reads them.
 
     With the responsible, the calendar and absences that count change too: `responsible` stands for these.
     """
