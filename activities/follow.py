@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import NamedTuple
 
 from activities.hold_rows import earlier, keep
 from activities.runner import Run, Runner
 from db.facts import HoldRow
 from db.journal import end_holds, line
 from domain.changed_facts import SUSPENSION
-from domain.conditions import judge, reads, turns_at
+from domain.conditions import follows, judge, turns_at
 from domain.events import Again, Event, HoldEnded, Outcome, Planned
+from domain.following import Change, Moment, follows_any, step_follows
 from domain.holds.control import Control
 from domain.holds.wait import Wait
 from domain.plan import Step
 from domain.progress import Progress
 from domain.rule import Rule
 from domain.schedule import Due, due, instant
-
-
-class Change(NamedTuple):
-    """Fields, by full reference, that changed at an instant (UTC)."""
-
-    at: datetime
-    fields: frozenset[str]
 
 
 async def follow(runner: Runner, progress: Progress, changed: Collection[str], at: datetime) -> list[Event]:
@@ -58,22 +51,14 @@ async def _follows(runner: Runner, visit_no: int, step: Step, change: Change) ->
 
 
 async def _step_follows(runner: Runner, visit_no: int, step: Step, rule: Rule, change: Change) -> list[Event]:
-    if step.status not in ("armed", "due") or (step.kept and step.on_exit == "run_now"):
+    if not follows_any(step, rule, change):
         return []
-    locked, at = runner.locked, change.at
-    if rule.schedule.reads & change.fields and not step.pinned and step.turn:
-        found = await plan(runner, rule, step.turn, since=at)
-        if found.at != step.due:
-            _say(runner, change, visit_no, rule.id, step.due, found)
-        return [Planned(visit_no, rule.id, found, at)]
-    if (
-        step.waiting == "condition"
-        and rule.condition
-        and reads(rule.condition) & change.fields
-        and judge(rule.condition, locked.values(visit_no), at, locked.zone).holds
-    ):
-        return [Again(visit_no, rule.id, at)]
-    return []
+    facts = await runner.locked.schedule_facts(rule.schedule, runner.house.jitter)
+    moment = Moment(facts, runner.locked.values(visit_no), runner.locked.zone, runner.locked.key(rule.id))
+    event = step_follows(visit_no, step, rule, change, moment)
+    if isinstance(event, Planned):
+        _say(runner, change, visit_no, rule.id, step.due, event.due)
+    return [event] if event else []
 
 
 async def _hold_follows(
@@ -82,7 +67,7 @@ async def _hold_follows(
     locked, at = runner.locked, change.at
     limit = params.until if isinstance(params, Wait) else params.deadline
     condition = params.until if isinstance(params, Control) else None
-    read = condition is not None and bool(reads(condition) & change.fields)
+    read = condition is not None and bool(follows(condition) & change.fields)
     if condition and read and judge(condition, locked.values(row.visit_no), at, locked.zone).holds:
         end = (await locked.hold(row, at)).resolved(at)
         await runner.flush()
@@ -105,13 +90,13 @@ async def _hold_follows(
     _say(runner, change, row.visit_no, row.rule, row.due_at, Due(at=ends))
     row.due_at = ends
     await keep(runner, row)
-    return [Planned(row.visit_no, row.rule, Due(at=ends), at)]
+    return [Planned(row.visit_no, row.rule, Due(at=ends), at, row.pinned)]
 
 
-async def plan(runner: Runner, rule: Rule, turn: datetime, since: datetime | None = None) -> Due:
-    """The due time of a step from the facts of the moment; *past* is before its turn, or before `since`."""
+async def plan(runner: Runner, rule: Rule, turn: datetime) -> Due:
+    """The due time of a step from the facts of the moment; *past* is before its turn."""
     facts = await runner.locked.schedule_facts(rule.schedule, runner.house.jitter)
-    return due(rule.schedule, turn, since or turn, facts, runner.locked.key(rule.id))
+    return due(rule.schedule, turn, turn, facts, runner.locked.key(rule.id))
 
 
 async def due_below(runner: Runner, run: Run, outcome: Outcome) -> Due | None:

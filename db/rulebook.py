@@ -10,7 +10,7 @@ from sqlmodel import col
 
 from db.engine import Transaction
 from db.tables import RuleSet as Published
-from domain.conditions import reads
+from domain.conditions import follows
 from domain.holds.control import Control
 from domain.holds.wait import Wait
 from domain.plan import NatureOf, Step, steps
@@ -55,12 +55,12 @@ class Version:
             for rule in self.rules.stages.get(stage, []):
                 found |= rule.schedule.reads
                 if rule.condition and rule.if_false == "wait":
-                    found |= reads(rule.condition)
+                    found |= follows(rule.condition)
                 if rule.kind in ("wait", "control"):
                     hold = self.hold(rule.id)
                     found |= (hold.until if isinstance(hold, Wait) else hold.deadline).reads
                     if isinstance(hold, Control) and hold.until:
-                        found |= reads(hold.until)
+                        found |= follows(hold.until)
             self._reads[stage] = frozenset(found)
         return self._reads[stage]
 

@@ -116,3 +116,8 @@ def reads(condition: Condition) -> frozenset[str]:
         found.add(leaf.field)
         found.update(item.field for item in leaf.operands if isinstance(item, OtherField))
     return frozenset(found)
+
+
+def follows(condition: Condition) -> frozenset[str]:
+    """What a condition that is waited for is judged again for: its fields, and what decides the zone."""
+    return reads(condition) | {"zone", "responsible"}

@@ -31,6 +31,7 @@ from domain.condition_tree import (
     OtherField,
     Single,
     Today,
+    follows,
     leaves,
     reads,
 )
@@ -47,7 +48,7 @@ from domain.relative_time import (
 
 __all__ = [
     "All", "Any_", "Comparison", "Condition", "Not", "Now", "Operand", "Operator", "OtherField", "Problem",
-    "Today", "Values", "Verdict", "check", "judge", "leaves", "reads", "turns_at",
+    "Today", "Values", "Verdict", "check", "follows", "judge", "leaves", "reads", "turns_at",
 ]
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)

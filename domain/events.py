@@ -143,6 +143,15 @@ class Again(NamedTuple):
     at: datetime
 
 
+class Turned(NamedTuple):
+    """The clock turns the condition a step waits for at `due`; None: not while the facts stay as they are."""
+
+    visit_no: int
+    rule: str
+    due: datetime | None
+    at: datetime
+
+
 class Ended(NamedTuple):
     visit_no: int
     rule: str
@@ -169,7 +178,7 @@ class Judged(NamedTuple):
     facts: Facts
 
 
-Event = Opened | Left | Fired | Planned | Again | Ended | HoldEnded | Changed | Judged
+Event = Opened | Left | Fired | Planned | Again | Turned | Ended | HoldEnded | Changed | Judged
 
 
 class Arm(NamedTuple):

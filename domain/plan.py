@@ -37,6 +37,8 @@ class Step(BaseModel):
     waiting: str = ""  # for what: condition | value | suspended | retry | spread
     turn: datetime | None = None  # when its turn came
     due: datetime | None = None  # when it acts; of an open hold: when it ends or acts next
+    scheduled: datetime | None = None  # when its schedule said, while `due` is when it is tried again
+    moved: datetime | None = None  # when a change of facts moved its due time last
     outcome: str = ""
     reason: str = ""
     n: int = 0  # the next act of a hold; 0 is the step itself

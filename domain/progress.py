@@ -56,6 +56,8 @@ class Progress(Standing):
                 self._planned(event, out)
             case e.Again():
                 self._again(event, out)
+            case e.Turned():
+                self._turned(event, out)
             case e.Judged(facts):
                 self.unjudged = [other for other in self.unjudged if other != facts]
 
@@ -90,6 +92,14 @@ class Progress(Standing):
             place.visit.disarm(place.step, out)
             place.step.due = place.step.due if place.step.waiting == "suspended" else event.at
             self._come_due(place)
+
+    def _turned(self, event: e.Turned, out: list[Command]) -> None:
+        place = self._find(event.visit_no, event.rule)
+        if place and place.step.waiting == "condition":
+            place.visit.disarm(place.step, out)
+            place.step.due = event.due
+            if event.due:
+                out.append(e.Arm(event.visit_no, event.rule, event.due))
 
     def _opened(self, event: e.Opened, out: list[Command]) -> None:
         if event.visit_no <= self.visit_no:
@@ -159,6 +169,7 @@ class Progress(Standing):
             step.status, step.due, step.waiting = "due", heard.at, ""
             return
         step.status = "open" if step.n else "armed"
+        step.scheduled = step.scheduled or (step.due if outcome.waiting != "suspended" else None)
         step.waiting, step.due = outcome.waiting, outcome.due
         step.released = step.released or outcome.waiting == "spread"
         if outcome.due and outcome.waiting != "suspended":
@@ -216,7 +227,7 @@ class Progress(Standing):
         step.pinned |= event.pinned
         heard = step.heard if step.status == "planning" else None
         if step.status in ("planning", "armed") or (step.status == "due" and not step.holding):
-            step.heard = None
+            step.heard, step.moved = None, event.at if step.status != "planning" else None
             visit.plan(place.i, event.due, event.at, out)
             self._back(step, heard)
         elif step.status == "running":

@@ -57,7 +57,7 @@ class Visit(BaseModel):
         """Step i, pending, has a (new) due time."""
         step = self.steps[i]
         self.disarm(step, out)
-        step.waiting = ""
+        step.waiting, step.scheduled = "", None
         if due.verdict in ("skip", "fail"):
             return self.decide(i, "skipped" if due.verdict == "skip" else "failed", due.reason, now, now, out)
         step.status, step.due = "armed", due.at
@@ -91,6 +91,7 @@ class Visit(BaseModel):
         step = self.steps[i]
         self.disarm(step, out)
         step.status, step.outcome, step.reason, step.waiting = "ended", result, reason, ""
+        step.scheduled = step.moved = None
         step.turn, step.due, step.heard = None, None, None  # the journal knows; here they cost bytes
 
     def cancel(self, i: int, at: datetime, out: list[Command]) -> None:
