@@ -10,7 +10,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities import visits
 from activities.catalogue import nature
-from activities.follow import due_below
+from activities.follow import bring_on
 from activities.house import House
 from activities.runner import Run, Runner
 from activities.steps import act
@@ -72,7 +72,7 @@ class Attempts:
                         return Outcome(result="stale", reason="outrun", at=at)
                     runner = Runner(locked, self.house, self.ids, at, careful=careful)
                     outcome = await act(runner, run)
-                    outcome.next = await due_below(runner, run, outcome)
+                    await bring_on(runner, run, outcome)
                     await runner.flush()
                     await book(tx, asked.record_id, asked.decisions)
                 self.doorbell.ring(*runner.bells)

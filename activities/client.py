@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from activities.happened import Happened, hearing
 from activities.house import House
+from activities.results import waited_for
 from activities.runner import Run, Runner
 from activities.triggers import automatic_move, fire_first, matches
 from activities.waits import follow_end
@@ -114,7 +115,9 @@ async def _hear(runner: Runner, heard: Heard, *, newest: bool) -> tuple[str, Bel
     if hit and bell is None:
         runner.add(*await end_holds(locked, visit_no, ends, by))
         told = [end.model_dump(mode="json") | {"visit_no": visit_no} for end in ends]
-        bell = Bell.of(locked.record, "client_activity", {"recorded": True, "type": heard.type, "ends": told})  # type: ignore[dict-item]  # JSON all the same
+        changed = await waited_for(locked, visit_no, *(end.rule for end in ends))
+        said = {"recorded": True, "type": heard.type, "ends": told, "changed": changed}
+        bell = Bell.of(locked.record, "client_activity", said)  # type: ignore[arg-type]  # JSON all the same
         runner.add(bell_rows(bell, now))
     for row, params in hit:
         used = [n for no, rule, n in locked.ledger if (no, rule) == (visit_no, row.rule)]

@@ -64,7 +64,10 @@ async def _late(
     locked = runner.locked
     if row.late_since is None:
         row.late_since, row.state, locked.record.late = deadline, "late", True
-        await locked.tx.execute(_FLAG, {"id": locked.record.id})
+        stored = locked.ledger[run.visit_no, run.rule, 0]
+        stored.results = stored.results | {"state": "late"}
+        await runner.flush()
+        await locked.tx.execute(_FLAG, {"id": locked.record.id, "visit_no": run.visit_no, "rule": run.rule})
         say(runner, run, "late", runner.on_time(deadline), {})
     planned = notices(params, deadline, await locked.calendar(), locked.zone)
     heard: list[bool] = []  # of each notice given now, whether anybody heard it
@@ -117,4 +120,8 @@ def _next_look(
     return earlier(deadline, turns_at(params.until, locked.values(row.visit_no), runner.now, locked.zone))
 
 
-_FLAG = text("update record set late = true where id = :id").bindparams(bindparam("id", type_=BigInteger))
+_FLAG = text("""
+with r as (update record set late = true where id = :id)
+update ledger set results = results || '{"state": "late"}'
+where record_id = :id and visit_no = :visit_no and rule = :rule and n = 0
+""").bindparams(bindparam("id", type_=BigInteger))

@@ -6,12 +6,13 @@ from collections.abc import Collection
 from datetime import datetime
 
 from activities.hold_rows import earlier, keep
+from activities.results import waited_for
 from activities.runner import Run, Runner
 from db.facts import HoldRow
 from db.journal import end_holds, line
-from domain.changed_facts import SUSPENSION
+from domain.changed_facts import SUSPENSION, Facts
 from domain.conditions import follows, judge, turns_at
-from domain.events import Again, Event, HoldEnded, Outcome, Planned
+from domain.events import Again, Changed, Event, HoldEnded, Outcome, Planned
 from domain.following import Change, Moment, follows_any, step_follows
 from domain.holds.control import Control
 from domain.holds.wait import Wait
@@ -34,6 +35,11 @@ async def follow(runner: Runner, progress: Progress, changed: Collection[str], a
         for step in steps if changed else []:
             events += await _follows(runner, visit.visit_no, step, change)
     return events
+
+
+def changed_at(at: datetime, fields: Collection[str]) -> list[Event]:
+    """What the machine hears of fields (full references) that changed at that instant."""
+    return [Changed(Facts(at=at, fields=sorted(fields)))] if fields else []
 
 
 async def _follows(runner: Runner, visit_no: int, step: Step, change: Change) -> list[Event]:
@@ -72,7 +78,8 @@ async def _hold_follows(
         end = (await locked.hold(row, at)).resolved(at)
         await runner.flush()
         runner.add(*await end_holds(locked, row.visit_no, [end], "condition"))
-        return [HoldEnded(row.visit_no, end)]
+        results = await waited_for(locked, row.visit_no, row.rule)
+        return [HoldEnded(row.visit_no, end), *changed_at(at, results)]
     ends = row.deadline if isinstance(params, Control) else row.due_at
     if limit.reads & change.fields and not row.pinned and not locked.missed(row, at):  # late stays late
         facts = await locked.schedule_facts(limit, runner.house.jitter)
@@ -99,7 +106,14 @@ async def plan(runner: Runner, rule: Rule, turn: datetime) -> Due:
     return due(rule.schedule, turn, turn, facts, runner.locked.key(rule.id))
 
 
-async def due_below(runner: Runner, run: Run, outcome: Outcome) -> Due | None:
+async def bring_on(runner: Runner, run: Run, outcome: Outcome) -> None:
+    """Say what an outcome brings on: when the rule below is due, and the results that something waits for."""
+    outcome.next = await _due_below(runner, run, outcome)
+    if outcome.result != "pending":
+        outcome.changed = [*outcome.changed, *await waited_for(runner.locked, run.visit_no, run.rule)]
+
+
+async def _due_below(runner: Runner, run: Run, outcome: Outcome) -> Due | None:
     """The due time of the rule below one that has ended, where it follows from facts."""
     visit = runner.locked.visit(run.visit_no)
     if outcome.result == "pending" or visit is None:

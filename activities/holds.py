@@ -51,7 +51,7 @@ async def open_hold(runner: Runner, run: Run, rule: Rule, params: Params, verdic
         return await runner.fail(run, at, refused.reason, refused.message, verdict)
     locked.holds[run.visit_no, rule.id] = row
     outcome = Outcome(result="open", due=row.due_at, at=at)
-    runner.end(run, outcome, verdict=verdict)
+    runner.end(run, outcome, Done({"state": row.state} if row.kind == "control" else {}), verdict=verdict)
     runner.add(opened(runner, row, params))
     if isinstance(params, Wait) and (heard := await heard_meanwhile(runner, row, params)):
         return await ended_by_client(runner, run, row, params, heard)

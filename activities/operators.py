@@ -5,6 +5,8 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, DateTime, bindparam, text
 
 from activities.controls import reschedule
+from activities.follow import changed_at
+from activities.results import waited_for
 from activities.runner import Runner
 from activities.visits import Drive
 from db.facts import HoldRow
@@ -102,7 +104,8 @@ def _by_person(runner: Runner, hold: HoldRow) -> HoldEnd:
 
 async def _end(runner: Runner, hold: HoldRow, end: HoldEnd, asked: Operation) -> list[Event]:
     runner.add(*await end_holds(runner.locked, hold.visit_no, [end], asked.who))
-    return [HoldEnded(hold.visit_no, end)]
+    fields = await waited_for(runner.locked, hold.visit_no, hold.rule)
+    return [HoldEnded(hold.visit_no, end), *changed_at(runner.now, fields)]
 
 
 async def _suspend(runner: Runner, asked: Operation, why: str) -> list[Event]:

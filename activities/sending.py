@@ -19,7 +19,7 @@ from temporalio.exceptions import ApplicationError
 from activities.act import Act
 from activities.acting import effect_of
 from activities.effect import Sending
-from activities.follow import due_below
+from activities.follow import bring_on
 from activities.handing_over import Came, hand_over
 from activities.house import House
 from activities.messages import Message, keep, new_messages, read
@@ -83,7 +83,7 @@ class Sender:
         runner = Runner(locked, self._house, self._ids, now)
         found = runner.stored(run) or await self._claim(runner, run)
         if isinstance(found, Outcome):
-            found.next = await due_below(runner, run, found)
+            await bring_on(runner, run, found)
         await runner.flush()
         await book(tx, asked.record_id, asked.decisions)
         return found
@@ -152,7 +152,7 @@ class Sender:
                 return runner.stored(attempt.run) or attempt.pending(now)  # settled, or overtaken
             outcome = await settle(runner, attempt._replace(messages=present), came)
             if outcome:
-                outcome.next = await due_below(runner, attempt.run, outcome)
+                await bring_on(runner, attempt.run, outcome)
             await runner.flush()
             return outcome
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from pydantic_core import to_json
 from sqlalchemy import BigInteger, DateTime, bindparam, text
 
+from activities.results import read_of
 from db.engine import Transaction
 from db.journal import end_holds, line
 from db.locked import Locked
@@ -64,7 +65,8 @@ class TaskRow(NewTask):
 class Ended(NamedTuple):
     """What came of it. `how` is empty if the task did not end, or had ended before.
 
-    `changed` are the results that later rules may quote by now, `bell` is to be rung where a chain waited.
+    `changed` are the results that later rules may quote by now; `bell` is to be rung where a chain waited,
+    and says them itself.
     """
 
     how: How | Literal[""] = ""
@@ -133,7 +135,8 @@ async def _tell_rules(locked: Locked, task: TaskRow, how: How, by: By) -> Ended:
             "visit_no": task.visit_no, "rule": task.rule, "result": "done", "reason": "",
             "at": by.at.isoformat(), "ended": how,
         }  # fmt: skip
-        return Ended(how, changed, Bell.of(locked.record, "hold_ended", {"ends": [told]}))
+        told_changed: JsonValue = [*await read_of(locked, task.visit_no, changed)]
+        return Ended(how, [], Bell.of(locked.record, "hold_ended", {"ends": [told], "changed": told_changed}))
     place = {"id": task.record_id, "visit_no": task.visit_no, "rule": task.rule, "task": str(task.id)}
     told_rules = await locked.tx.execute(_RESULTS, place | {"results": to_json(results).decode()})
     return Ended(how, changed if told_rules.one_or_none() else [])

@@ -7,12 +7,12 @@ database. What sends stays `running` in the state that is handed back: that is h
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Sequence
 
 from sqlalchemy import BigInteger, bindparam, text
 
-from activities.follow import follow, plan
+from activities.follow import changed_at, follow, plan
+from activities.results import waited_for
 from activities.runner import Run, Runner
 from activities.steps import act
 from activities.triggers import client_edited
@@ -22,9 +22,8 @@ from db.locked import Locked
 from db.outbox import face_of
 from db.rows import Change as Written
 from domain import events as e
-from domain.changed_facts import Facts
-from domain.events import TRIGGER, Changed, Command, Ended, Event, Fired, HoldEnd, Left, Opened, Planned
-from domain.journey import CLIENT_EDITED, Driven, Replan
+from domain.events import TRIGGER, Command, Ended, Event, Fired, HoldEnd, Left, Opened, Planned
+from domain.journey import CLIENT_EDITED, Driven, Replan, hold_ends
 from domain.progress import Progress
 from domain.schedule import Due
 
@@ -67,7 +66,8 @@ class Drive:
             step.released if step else False,
         )  # fmt: skip
         outcome = await act(self.runner, run)
-        return self.progress.on(Ended(visit_no, rule, n, outcome), *changed(outcome.at, outcome.changed))
+        fields = [*outcome.changed, *await waited_for(self.runner.locked, visit_no, rule)]
+        return self.progress.on(Ended(visit_no, rule, n, outcome), *changed_at(outcome.at, fields))
 
     async def finish(self, *changes: Written) -> None:
         """Write what is left to write, with what the machine decided by itself."""
@@ -82,7 +82,9 @@ async def enter(runner: Runner, progress: Progress) -> Driven:
     locked, record = runner.locked, runner.locked.record
     drive = Drive(runner, progress)
     behind = progress.visit_no < record.visit_no
-    await drive.feed(*await _missed(locked, progress), *changed(record.entered_at, MOVED if behind else ()))
+    missed = await _missed(locked, progress)
+    fields = [*(MOVED if behind else ()), *await _ended_with(locked, missed)]
+    await drive.feed(*missed, *changed_at(record.entered_at, fields))
     if (next_due := progress.next_due) and next_due <= runner.now:
         await drive.feed(Fired(runner.now))
     gone = locked.record.deleted_at is not None
@@ -100,18 +102,14 @@ async def replan(runner: Runner, progress: Progress, asked: Replan) -> Driven:
     """Facts changed: what is pending follows them, as of the instant at which they did."""
     drive = Drive(runner, progress)
     after = asked.after
-    ended = [Ended(after.visit_no, after.rule, after.n, after.outcome)] if after else []
-    await drive.feed(*ended, *changed(asked.at, asked.fields))
+    ended: list[Event] = [Ended(after.visit_no, after.rule, after.n, after.outcome)] if after else []
+    ended += hold_ends(asked.ends)
+    await drive.feed(*ended, *changed_at(asked.at, asked.fields))
     if CLIENT_EDITED in asked.fields and (bell := await client_edited(runner, asked.fields, asked.at)):
         runner.bells.append(bell)
     await drive.finish()
     locked = runner.locked
     return Driven(progress=progress, face=face_of(locked.record, suspended=locked.suspended()))
-
-
-def changed(at: datetime, fields: Collection[str]) -> list[Changed]:
-    """What the machine hears of fields (full references) that changed at that instant."""
-    return [Changed(Facts(at=at, fields=sorted(fields)))] if fields else []
 
 
 async def first_to_read(locked: Locked) -> int:
@@ -139,6 +137,17 @@ async def _missed(locked: Locked, progress: Progress) -> list[Event]:
         steps = (await locked.rules(visit.visit_no)).plan(visit.stage_id)
         events.append(Opened(visit.visit_no, visit.stage_id, steps, visit.entered_at, left))
     return events
+
+
+async def _ended_with(locked: Locked, missed: Sequence[Event]) -> list[str]:
+    """The results that came with the leaving of stages; what was kept may wait for them."""
+    lefts = [event.left if isinstance(event, Opened) else event for event in missed]
+    return [
+        name
+        for left in lefts
+        if isinstance(left, Left)
+        for name in await waited_for(locked, left.visit_no, *(end.rule for end in left.holds))
+    ]
 
 
 def _left(locked: Locked, progress: Progress, visit: VisitRow) -> Left | None:

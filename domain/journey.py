@@ -7,12 +7,13 @@ default is left out of payloads.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel
 
-from domain.events import Decision, HoldEnd, Outcome
+from domain.events import Decision, HoldEnd, HoldEnded, Outcome
 from domain.progress import Progress
 from domain.schedule import Due
 
@@ -87,7 +88,8 @@ class ClientActivity(BaseModel):
     """The client did something. `id` is its external id: the same id twice is one act.
 
     `at` is when it happened, by default when the journey hears of it. `recorded` says that a transaction
-    has written it already, and `ends` which holds that transaction ended.
+    has written it already, `ends` which holds that transaction ended, `changed` which results, by full
+    reference, something waits for.
     """
 
     id: str
@@ -96,13 +98,24 @@ class ClientActivity(BaseModel):
     source: str = ""
     recorded: bool = False
     ends: list[EndedHold] = []
+    changed: list[str] = []
 
 
 class HoldsEnded(BaseModel):
-    """Holds that a transaction outside the journey ended: a task that a chain waited for is done with."""
+    """Holds that a transaction outside the journey ended: a task that a chain waited for is done with.
+
+    `changed`: the results, by full reference, that something waits for.
+    """
 
     id: str
     ends: list[EndedHold]
+    changed: list[str] = []
+
+
+def hold_ends(ends: Sequence[EndedHold]) -> list[HoldEnded]:
+    """What the machine hears of them."""
+    told = [HoldEnd.model_validate(end.model_dump(exclude={"visit_no"})) for end in ends]
+    return [HoldEnded(end.visit_no, hold) for end, hold in zip(ends, told, strict=True)]
 
 
 CLIENT_EDITED = "client"
@@ -150,13 +163,21 @@ class EnterStage(BaseModel):
 
 
 class Replan(BaseModel):
-    """Facts changed: pending steps and open holds follow. `after`: the act that changed them."""
+    """Facts changed: pending steps and open holds follow. `after`: the act that changed them, `ends`: the
+    holds that ended and whose results they are."""
 
     record_id: int
     progress: Progress
     at: datetime
     fields: list[str]
     after: ActEnded | None = None
+    ends: list[EndedHold] = []
+
+
+def for_results(heard: HoldsEnded | ClientActivity, record_id: int, progress: Progress) -> Replan:
+    """Judge what waits for the results of holds that ended, together with their ends."""
+    at, fields = heard.ends[0].at, heard.changed
+    return Replan(record_id=record_id, progress=progress, at=at, fields=fields, ends=heard.ends)
 
 
 class ActEnded(BaseModel):

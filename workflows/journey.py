@@ -20,7 +20,7 @@ from workflows.hearing import Asked, Heard, Hearing
 from workflows.showing import attributes, details
 
 with workflow.unsafe.imports_passed_through():
-    from domain.events import TRIGGER, Arm, Ended, Fired, HoldEnd, HoldEnded, Outcome, Plan, Planned, Run
+    from domain.events import TRIGGER, Arm, Ended, Fired, Outcome, Plan, Planned, Run
     from domain.journey import (
         GONE,
         WORKFLOW,
@@ -42,6 +42,8 @@ with workflow.unsafe.imports_passed_through():
         RuleRun,
         ScheduleSteps,
         Turn,
+        for_results,
+        hold_ends,
         io_queue,
     )
     from domain.plan import Step
@@ -136,19 +138,19 @@ class Journey(Hearing):
                 await self._drive("replan", replan, ", ".join(heard.fields))
             case Asked(verb, operation):
                 operate = Operate(record_id=record_id, progress=progress, verb=verb, operation=operation)
-                self._answers[operation.id] = await self._drive(
-                    "operate", operate, f"{verb} {operation.rule}"
-                )
-            case HoldsEnded(ends=ends) | ClientActivity(recorded=True, ends=ends):
-                told = [HoldEnd.model_validate(e.model_dump(exclude={"visit_no"})) for e in ends]
-                progress.on(*(HoldEnded(e.visit_no, end) for e, end in zip(ends, told, strict=True)))
+                said = f"{verb} {operation.rule}"
+                self._answers[operation.id] = await self._drive("operate", operate, said)
+            case HoldsEnded() | ClientActivity(recorded=True):
+                if heard.changed:  # something waits for the results
+                    await self._drive("replan", for_results(heard, record_id, progress), "results")
+                else:
+                    progress.on(*hold_ends(heard.ends))
             case ClientActivity():
                 asked = RecordActivity(record_id=record_id, activity=heard)
                 self._moved(await self._execute("record_client_activity", asked, Moved))
             case Move():
-                self._moved(
-                    await self._execute("move_record", MoveRecord(record_id=record_id, move=heard), Moved)
-                )
+                moving = MoveRecord(record_id=record_id, move=heard)
+                self._moved(await self._execute("move_record", moving, Moved))
             case Ended():
                 await self._ended(heard)
             case _:
@@ -180,12 +182,9 @@ class Journey(Hearing):
     async def _drive(self, activity: str, asked: Any, summary: str) -> str:
         """Let an activity drive the machine; what happens meanwhile waits. Answers why it refused."""
         driven: Driven = await self._execute(activity, asked, Driven, summary)
-        self._take_over(driven)
-        return driven.refused
-
-    def _take_over(self, driven: Driven) -> None:
         self._state.progress, self._state.face = driven.progress, driven.face
         self._gone = self._gone or driven.gone
+        return driven.refused
 
     async def _execute(self, activity: str, asked: Any, answer: type | None, summary: str = "") -> Any:
         self._asking += 1

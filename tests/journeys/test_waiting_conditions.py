@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tests.journeys.product import Product, utc_now
-from tests.journeys.rules import comment, rules
+from tests.journeys.rules import comment, control, rule, rules, wait
 
 PARIS = ZoneInfo("Europe/Paris")
 HOT = {"field": "record.hot", "op": "equal", "value": True}
@@ -57,3 +57,59 @@ async def test_a_date_that_leaves_the_due_time_as_it_was_makes_nothing_past(prod
     await deal.edit(hot=True)
     await deal.rest()
     assert await deal.comments() == ["call"]
+
+
+# -- results of other rules ----------------------------------------------------------------------------
+def result_is(name: str, value: str) -> dict[str, Any]:
+    return {"field": f"steps.{name}", "op": "equal", "value": value}
+
+
+async def test_the_end_of_a_wait_wakes_what_waits_for_it_whoever_ends_it(product: Product) -> None:
+    listed = rules([
+        wait("answer", {"days": 3}),
+        *(waits(how, result_is("answer.ended", how)) for how in ("client", "time", "person")),
+    ])  # fmt: skip
+    by_client, by_time, by_person = [await product.deal({"new": listed}) for _ in range(3)]
+    await by_client.client()
+    await by_time.pass_time(days=4)
+    await by_person.operate("skip", "answer")
+    for deal, how in ((by_client, "client"), (by_time, "time"), (by_person, "person")):
+        await deal.rest()
+        assert await deal.comments() == [how]
+
+
+async def test_what_was_kept_waits_for_a_result_that_the_leaving_brings(product: Product) -> None:
+    told = waits("told", result_is("answer.ended", "left_stage"), on_exit="keep")
+    deal = await product.deal({"new": rules([wait("answer"), told])})
+    await deal.move("offer")
+    await deal.rest()
+    assert await deal.comments() == ["told"]
+
+
+async def test_the_state_of_a_control_wakes_what_waits_for_it(product: Product) -> None:
+    watch = control("watch", {"hours": 1}, params={"until": HOT, "recipients": ["employee:hugo"]})
+    states = ("late", "resolved_late")
+    listed = [watch, *(waits(state, result_is("watch.state", state)) for state in states)]
+    deal = await product.deal({"new": rules(listed)})
+    await deal.pass_time(hours=2)
+    assert await deal.comments() == ["late"]
+    await deal.edit(hot=True)
+    await deal.rest()
+    assert await deal.comments() == ["late", "resolved_late"]
+
+
+async def test_one_resolved_by_a_result_wakes_what_waits_for_its_own(product: Product) -> None:
+    answered = control("watch", {"days": 1}, params={"until": result_is("answer.ended", "client")})
+    chain = [wait("answer"), answered, waits("seen", result_is("watch.state", "resolved"))]
+    deal = await product.deal({"new": rules(chain)})
+    await deal.client()
+    await deal.rest()
+    assert await deal.comments() == ["seen"]
+
+
+async def test_a_code_generated_later_wakes_what_waits_for_it(product: Product) -> None:
+    code = rule("generate_code", "coupon", {"length": 8}, after={"hours": 1})
+    there = {"field": "steps.coupon.code", "op": "is_not_empty"}
+    deal = await product.deal({"new": rules([code, waits("use", there)])})
+    await deal.pass_time(hours=2)
+    assert await deal.comments() == ["use"]
