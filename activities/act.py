@@ -25,7 +25,8 @@ class MailIdentity(NamedTuple):
     """Under which an installation sends: the right-hand side of Message-IDs, and the sender's address.
 
     `base_url` is where people and clients reach it, for links. With a `reply_secret` records are answered at
-    addresses of their own. `region` is the country of phone numbers that name none.
+    addresses of their own, and what goes out has an id that nobody can make up. `region` is the country of
+    phone numbers that name none. `servers` are those in front whose word about a sender counts (RFC 8601).
     """
 
     domain: str
@@ -33,6 +34,7 @@ class MailIdentity(NamedTuple):
     base_url: str = "http://127.0.0.1:8000"
     reply_secret: SecretStr = SecretStr("")
     region: str = "DE"
+    servers: tuple[str, ...] = ()
 
 
 class SmsIdentity(NamedTuple):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 from pydantic_core import to_json
-from sqlalchemy import BigInteger, DateTime, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, DateTime, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from activities.happened import Happened, hearing
@@ -33,7 +33,8 @@ from domain.holds.wait import MoveTo, Wait
 class Heard(NamedTuple):
     """One activity of a client. `external_id` is the reporter's: the same id twice is one activity.
 
-    It is bound to a record, or to a client: a contact, a company. `at` is when it happened.
+    It is bound to a record, or to a client: a contact, a company. `also` are records that hold the client's
+    address themselves. `at` is when it happened.
     """
 
     external_id: str
@@ -44,6 +45,7 @@ class Heard(NamedTuple):
     company: int | None = None
     source: str = ""
     detail: Mapping[str, JsonValue] = {}  # a NamedTuple's default, never written to
+    also: tuple[int, ...] = ()
 
 
 class Answer(NamedTuple):
@@ -64,7 +66,7 @@ async def record_activity(
     asked = {
         "external_id": heard.external_id, "type": heard.type, "at": heard.at, "now": now, "id": heard.record,
         "contact": heard.contact, "company": heard.company, "source": heard.source,
-        "detail": to_json(dict(heard.detail)).decode(),
+        "detail": to_json(dict(heard.detail)).decode(), "also": [*heard.also],
     }  # fmt: skip
     if (await tx.execute(_RECORD, asked)).one_or_none() is None:
         return Answer("already_known", await _known(tx, heard.external_id), [])
@@ -151,7 +153,8 @@ async def _known(tx: Transaction, external_id: str) -> list[int]:
 
 
 async def _check_bound(tx: Transaction, heard: Heard) -> None:
-    asked = {"id": heard.record, "contact": heard.contact, "company": heard.company}
+    asked: dict[str, object] = {"id": heard.record, "contact": heard.contact, "company": heard.company}
+    asked |= {"also": [*heard.also]}
     missing = (await tx.execute(_BOUND, asked)).one()
     for name, wanted, there in (
         ("record", heard.record, missing.record), ("contact", heard.contact, missing.contact),
@@ -165,6 +168,7 @@ _CLIENT = (
     bindparam("id", type_=BigInteger), bindparam("contact", type_=BigInteger),
     bindparam("company", type_=BigInteger),
 )  # fmt: skip
+_ALSO = bindparam("also", type_=ARRAY(BigInteger))
 _RECORD = text("""
 insert into client_activity
   (external_id, type, at, received_at, record_id, contact_id, company_id, source, detail)
@@ -181,7 +185,8 @@ with bound as (
     row_number() over (
       partition by r.pipeline_id, s.meaning order by r.created_at desc, r.id desc) = 1 as newest
   from record r join stage s on s.pipeline_id = r.pipeline_id and s.id = r.stage_id
-  where r.deleted_at is null and (r.id = :id or r.contact_id = :contact or r.company_id = :company)
+  where r.deleted_at is null
+    and (r.id = :id or r.contact_id = :contact or r.company_id = :company or r.id = any(:also))
 ), triggered as (
   select distinct on (v.pipeline_id) v.pipeline_id,
     v.triggers @> '[{"event": "client_activity"}]' as any
@@ -193,18 +198,19 @@ from bound b left join triggered t on t.pipeline_id = b.pipeline_id
 where exists (select 1 from hold h where h.record_id = b.id and h.outcome = '' and h.kind = 'wait')
   or (t.any and (b.id = :id or b.meaning = 'process'))
 order by b.id
-""").bindparams(*_CLIENT)
+""").bindparams(*_CLIENT, _ALSO)
 # the locks: a wait that opens meanwhile is seen by the next statement, or its opening sees the activity
 _BOUND = text("""
 with held as (
   select id from record
-  where deleted_at is null and (id = :id or contact_id = :contact or company_id = :company)
+  where deleted_at is null
+    and (id = :id or contact_id = :contact or company_id = :company or id = any(:also))
   order by id for no key update
 )
 select exists(select 1 from record where id = :id) as record,
   exists(select 1 from contact where id = :contact) as contact,
   exists(select 1 from company where id = :company) as company,
   (select count(*) from held) as locked
-""").bindparams(*_CLIENT)
+""").bindparams(*_CLIENT, _ALSO)
 _ANSWER = text("update client_activity set answer = cast(:answer as jsonb) where external_id = :external_id")
 _STORED = text("select answer from client_activity where external_id = :external_id").columns(answer=JSONB)

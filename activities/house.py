@@ -22,8 +22,10 @@ class House(NamedTuple):
     @classmethod
     def of(cls, chosen: Settings) -> Self:
         """As the settings say."""
+        servers = tuple(name.strip().lower() for name in chosen.mail_authserv_ids.split(",") if name.strip())
         mail = MailIdentity(
-            chosen.mail_domain, chosen.mail_from, chosen.base_url, chosen.reply_secret, chosen.phone_region
-        )
+            chosen.mail_domain, chosen.mail_from, chosen.base_url, chosen.reply_secret, chosen.phone_region,
+            servers,
+        )  # fmt: skip
         sms = SmsIdentity(chosen.sms_provider or "console", chosen.sms_providers, chosen.sms_sender)
         return cls(timedelta(seconds=chosen.punctual_seconds), chosen.jitter_seconds, mail, sms)

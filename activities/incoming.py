@@ -1,23 +1,24 @@
-"""A mail as it came in: read as far as is needed to know whose it is, and no further.
+"""A mail as it came in: whose it is, what it answers, who is believed to have written it, and what it says.
 
 The headers are read after the library's old policy: the new one takes headers apart with a grammar that
-fails on, or is slow with, what some senders and all attackers write. The body is looked at only in a report
-of a mail server, so that no part of a mail, however deep or large, costs more than its bytes.
+fails on, or is slow with, what some senders and all attackers write.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
-from email.errors import HeaderParseError, MessageError
+from collections.abc import Collection, Iterator, Sequence
+from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message
-from email.parser import BytesHeaderParser, BytesParser, HeaderParser
+from email.parser import BytesHeaderParser, HeaderParser
 from email.utils import getaddresses
 from hashlib import sha256
 from typing import Final, NamedTuple
 
+from activities.authentication_results import disowned
+from activities.mail_body import Body, parsed, read_body
 from activities.providers.mime import one_line
 from domain import addresses
 
@@ -46,40 +47,67 @@ class Report(NamedTuple):
 class Incoming(NamedTuple):
     """One mail. `thread`: the Message-IDs it answers, the nearest first.
 
-    `message_id` without one in the mail is made of its content. `automatic`: no person wrote it. `report`: a
-    mail server did, of a message that could not be delivered.
+    `fingerprint` tells it from any other: its id, its sender and what it says, which stay the same whichever
+    way it came. `message_id` without one in the mail is made of its content. `believed`: its sender's domain
+    does not disown it. `automatic`: no person wrote it. `report`: a mail server did, of a message that could
+    not be delivered. `raw` is the mail itself.
     """
 
     message_id: str
+    fingerprint: str
     sender: str
+    believed: bool
     recipients: tuple[str, ...]
     subject: str
     thread: tuple[str, ...]
     automatic: bool
     report: Report | None
     size: int
+    body: Body = Body()
+    raw: bytes = b""
 
 
-def read(raw: bytes, mail_from: str | None = None, rcpt_tos: Sequence[str] = ()) -> Incoming:
+def read(
+    raw: bytes, mail_from: str | None = None, rcpt_tos: Sequence[str] = (), servers: Collection[str] = ()
+) -> Incoming:
     """Read a mail (RFC 5322). The envelope is known where it came by SMTP; `mail_from` is empty for a bounce.
 
-    Whatever the bytes are, there is an answer: without a sender that is an address, `sender` is empty.
+    `servers` are the authserv-ids (RFC 8601) of the mail servers whose word about senders counts. Whatever
+    the bytes are, there is an answer: without one sender that is an address, `sender` is empty.
     """
     headers = BytesHeaderParser().parsebytes(raw)
     ids = _MESSAGE_ID.findall(_text(headers, "Message-ID"))
-    senders = [*_addresses(headers, "From"), *_addresses(headers, "Sender")]
+    sender, believed = _sender(headers), not disowned(headers, servers)
+    print_ = _fingerprint(headers, raw, ids[0] if len(ids) == 1 else "", sender if believed else f"?{sender}")
     is_report = headers.get_content_type() == "multipart/report"
     automatic = is_report or mail_from in ("", "<>") or _automatic(headers)
     return Incoming(
-        message_id=ids[0] if len(ids) == 1 else f"sha256:{sha256(raw).hexdigest()}",
-        sender=next((address for written in senders if (address := _address(written))), ""),
+        message_id=ids[0] if len(ids) == 1 else f"sha256:{print_}",
+        fingerprint=print_,
+        sender=sender,
+        believed=believed,
         recipients=(*rcpt_tos, *_addresses(headers, *_RECIPIENTS)),
         subject=_subject(headers),
         thread=tuple(_thread(headers)),
         automatic=automatic,
         report=_report(raw) if is_report else None,
         size=len(raw),
+        body=read_body(raw),
+        raw=raw,
     )
+
+
+def _sender(headers: Message) -> str:
+    """Who wrote it: the one address that `From` names. Of several, authentication speaks of only one."""
+    (sender, *others) = _addresses(headers, "From") or [""]
+    return "" if others else _address(sender)
+
+
+def _fingerprint(headers: Message, raw: bytes, message_id: str, sender: str) -> str:
+    """Of what no server on the way changes: what servers write stands in other headers."""
+    _, _, body = raw.replace(b"\r\n", b"\n").partition(b"\n\n")
+    said = (message_id, sender, _text(headers, "Date"), _text(headers, "Subject"))
+    return sha256(repr(said).encode() + body.rstrip()).hexdigest()
 
 
 def _automatic(headers: Message) -> bool:
@@ -97,10 +125,8 @@ def _automatic(headers: Message) -> bool:
 
 def _report(raw: bytes) -> Report | None:
     """Of a delivery that failed; None for any other report, and for one that names no message."""
-    try:
-        parts = [*BytesParser().parsebytes(raw[:_MOST_OF_REPORT]).walk()]
-    except (MessageError, RecursionError, ValueError, LookupError):
-        return None
+    whole = parsed(raw[:_MOST_OF_REPORT])
+    parts = [*whole.walk()] if whole is not None else []
     failures = tuple(failure for part in parts for failure in _failures(part))
     ids = [id_ for part in parts[1:] for id_ in _returned(part)]
     return Report(ids[0], failures) if ids and failures else None

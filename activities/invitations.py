@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, bindparam, text
 
 from activities.act import MailIdentity
 from activities.meeting_row import MeetingRow
+from activities.message_ids import message_id
 from activities.providers import itip
 from activities.providers.mime import CalendarPart, Envelope, Mailbox, build, mailbox, one_line
 from db.engine import Transaction
@@ -74,14 +75,15 @@ class Letters:
         content = itip.message(method, entry(meeting), self._organizer, chair, invited)
         about = "Cancelled" if method == "CANCEL" else "Changed" if meeting.sequence else "Invitation"
         for box in to:
-            message_id = f"<meeting.{meeting.id}.{meeting.sequence}.{len(self._rows)}@{self._mail.domain}>"
+            key = f"meeting.{meeting.id}.{meeting.sequence}.{len(self._rows)}"
+            own_id = message_id(self._mail.reply_secret, key, self._mail.domain)
             letter = build(
-                message_id, self._at, Envelope(self._organizer, [box]), f"{about}: {meeting.subject}",
+                own_id, self._at, Envelope(self._organizer, [box]), f"{about}: {meeting.subject}",
                 self._text(), "", CalendarPart(method, content),
             )  # fmt: skip
             row: dict[str, object] = {
                 "meeting_id": meeting.id, "sequence": meeting.sequence, "method": method,
-                "recipient": box.address, "message_id": message_id, "content": f"\\x{letter.hex()}",
+                "recipient": box.address, "message_id": own_id, "content": f"\\x{letter.hex()}",
                 "state": "queued", "next_attempt_at": self._at, "created_at": self._at,
             }  # fmt: skip
             self._rows.append(row)

@@ -14,6 +14,7 @@ from sqlalchemy import BigInteger, DateTime, bindparam, text
 from activities.act import Act
 from activities.deliveries import adopt
 from activities.effect import Composed, Recipient
+from activities.message_ids import message_id as new_id
 from activities.providers.mail import Letter, Reply
 from activities.providers.sms import Sms
 from db.engine import Transaction
@@ -124,7 +125,7 @@ def new_messages(act: Act, channel: Channel, composed: Composed) -> tuple[list[M
 
 
 def _email(act: Act, composed: Composed) -> Message:
-    message_id = f"<{_key(act)}@{act.mail.domain}>"
+    message_id = new_id(act.mail.reply_secret, _key(act), act.mail.domain)
     _, words = UNREACHABLE["email"]
     return Message(
         id=uuid4(), message_id=message_id, sender=composed.sender,

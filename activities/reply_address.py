@@ -18,7 +18,7 @@ _ADDRESS = re.compile(r"reply\+(?P<record>[1-9]\d{0,18})\.(?P<mac>[a-z2-7]{16})@
 
 def reply_address(secret: SecretStr, record_id: int, domain: str) -> str:
     """The address of a record. Its local part means the same in upper case: servers may change that."""
-    return f"reply+{record_id}.{_mac(secret, record_id)}@{domain}"
+    return f"reply+{record_id}.{mac(secret, f'reply/{record_id}')}@{domain}"
 
 
 def record_of(secret: SecretStr, addresses: Iterable[str]) -> int | None:
@@ -27,12 +27,14 @@ def record_of(secret: SecretStr, addresses: Iterable[str]) -> int | None:
         return None
     for address in addresses:
         found = _ADDRESS.fullmatch(address.strip())
-        if found and hmac.compare_digest(found["mac"].lower(), _mac(secret, int(found["record"]))):
+        if found and hmac.compare_digest(
+            found["mac"].lower(), mac(secret, f"reply/{int(found['record'])}")
+        ):
             return int(found["record"])
     return None
 
 
-def _mac(secret: SecretStr, record_id: int) -> str:
-    """HMAC-SHA256, cut to 80 bits, in letters and digits that survive a change of case."""
-    whole = hmac.digest(secret.get_secret_value().encode(), f"reply/{record_id}".encode(), sha256)
+def mac(secret: SecretStr, what: str) -> str:
+    """HMAC-SHA256 of what is signed, cut to 80 bits, in letters and digits that survive a change of case."""
+    whole = hmac.digest(secret.get_secret_value().encode(), what.encode(), sha256)
     return b32encode(whole[:10]).decode().lower()

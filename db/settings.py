@@ -65,8 +65,11 @@ class Settings(BaseSettings):
     mail_in_host: str = "127.0.0.1"
     mail_in_port: int = Field(default=0, ge=0, le=65535)
     """Where `jalon mail` takes the mail of clients (SMTP); 0: nowhere."""
+    mail_authserv_ids: str = ""
+    """The authserv-ids (RFC 8601) of the mail servers in front, with commas: whose `dmarc=fail` counts."""
     reply_secret: SecretStr = SecretStr("")
-    """Signs the addresses that records are answered at; must stay the same. `jalon up` makes one."""
+    """Signs Message-IDs and the addresses that records are answered at; must stay the same, and is one for
+    all processes. Without it no answer is matched by what it answers. `jalon up` makes one."""
     hook_secrets: dict[str, SecretStr] = {}
     """Who may report by webhook (Standard Webhooks), as JSON: `{"email": "whsec_…", "bank": "whsec_…"}`."""
 

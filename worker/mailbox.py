@@ -48,7 +48,8 @@ class Mailbox:
         """Take one mail. Whoever sent it, known or not, the answer is the same."""
         del server, session
         raw: bytes = envelope.original_content or b""
-        mail = await asyncio.to_thread(read, raw, envelope.mail_from or "", envelope.rcpt_tos)
+        servers = self._house.mail.servers
+        mail = await asyncio.to_thread(read, raw, envelope.mail_from or "", envelope.rcpt_tos, servers)
         async with self._database.transaction() as tx:
             received = await receive(tx, self._book, self._ids, self._house, mail, self._clock())
         self._doorbell.ring(*received.bells)

@@ -169,6 +169,6 @@ async def _of_employees(act: Act, addresses: Sequence[str]) -> dict[str, str]:
 
 _LAST_MAIL = text("""
 select message_id, in_reply_to from inbound_mail
-where record_id = :id and sender = any(:addresses) and message_id like '<%'
+where record_id = :id and sender = any(:addresses) and message_id like '<%' and outcome = 'activity'
 order by at desc, message_id limit 1
 """).bindparams(bindparam("id", type_=BigInteger), bindparam("addresses", type_=ARRAY(String)))

@@ -89,7 +89,8 @@ _REPORT = {"requestBody": {"required": True, "content": {
 async def take_mail(request: Request, service: Served) -> MailOut:
     """Take a mail in as it is (RFC 5322), signed by the source `email`; up to 10 MiB."""
     await _verify(request, service, "email")
-    mail, now = await asyncio.to_thread(read, await request.body()), service.clock()
+    raw, servers, now = await request.body(), service.house.mail.servers, service.clock()
+    mail = await asyncio.to_thread(read, raw, servers=servers)
     async with service.database.transaction() as tx:
         received = await receive(tx, service.book, service.ids, service.house, mail, now)
     service.doorbell.ring(*received.bells)

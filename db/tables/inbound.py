@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Index
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from db.tables.columns import BLANK, OBJECT, ZERO, identity, one_of
+from db.tables.columns import BLANK, LIST, OBJECT, ZERO, identity, one_of
 
 
 class ExceptionEntry(SQLModel, table=True):
@@ -43,20 +43,28 @@ class Quarantined(SQLModel, table=True):
 
 
 class InboundMail(SQLModel, table=True):
-    """A mail that came in, once a Message-ID; `at` is when it came.
+    """A mail that came in, once; `at` is when it came. `fingerprint` is of its id, sender and content.
 
     `matched`: how its record or client was found. `outcome`: it was client activity, or what it was instead.
+    `text` is what it says, `attachments` names the files with it; `content` is the mail itself (RFC 5322),
+    where it belongs to somebody. It outlives the record: it has no foreign key.
     """
 
     __tablename__ = "inbound_mail"
     __table_args__ = (
         one_of("matched", "address", "thread", "sender", "none"),
-        one_of("outcome", "activity", "automatic", "bounce", "employee", "quarantined", "unknown"),
+        one_of(
+            "outcome", "activity", "automatic", "bounce", "employee", "forged", "quarantined", "stranger",
+            "unknown",
+        ),
         Index("ix_inbound_mail_record_id_at", "record_id", "at"),
-        Index("ix_inbound_mail_at", "at"),
+        Index("ix_inbound_mail_contact_id_at", "contact_id", "at"),
+        Index("ix_inbound_mail_company_id_at", "company_id", "at"),
     )
 
-    message_id: str = Field(primary_key=True)
+    id: int | None = Field(default=None, sa_column=identity())
+    message_id: str = Field(index=True)
+    fingerprint: str = Field(unique=True)
     record_id: int | None = Field(default=None, sa_type=BigInteger)
     contact_id: int | None = Field(default=None, sa_type=BigInteger)
     company_id: int | None = Field(default=None, sa_type=BigInteger)
@@ -67,3 +75,8 @@ class InboundMail(SQLModel, table=True):
     size: int = Field(default=0, sa_column_kwargs=ZERO)
     matched: str
     outcome: str
+    text: str = Field(default="", sa_column_kwargs=BLANK)
+    attachments: list[dict[str, JsonValue]] = Field(
+        default_factory=list, sa_type=JSONB, sa_column_kwargs=LIST
+    )
+    content: bytes | None = None

@@ -29,6 +29,12 @@ class Record(SQLModel, table=True):
         CheckConstraint("visit_no > 0 and pass_no > 0 and depth >= 0", name="numbers"),
         Index("ix_record_pipeline_id_stage_id", "pipeline_id", "stage_id"),
         Index("ix_record_behind", "id", postgresql_where=text("journey_visit < visit_no")),
+        Index(  # of whoever writes: only records that say themselves whom they are about
+            "ix_record_own_email",
+            text("(fields -> 'email')"),
+            postgresql_using="gin",
+            postgresql_where=text("fields ? 'email'"),
+        ),
         Index("ix_record_deleted", "deleted_at", postgresql_where=text("deleted_at is not null")),
     )
 

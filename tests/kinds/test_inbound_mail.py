@@ -18,6 +18,8 @@ from activities.exceptions import Entry, add
 from activities.house import House
 from activities.inbound_mail import Received, receive
 from activities.incoming import MOST, read
+from activities.mail_body import file_of
+from activities.message_ids import is_ours, message_id
 from activities.reply_address import record_of, reply_address
 from activities.runner import Run, Runner
 from activities.steps import act
@@ -30,7 +32,9 @@ from worker.mailbox import Mailbox, listening
 
 SECRET = SecretStr("a secret of the tests")
 HOUSE = House(mail=MailIdentity("company.example", "crm@company.example", reply_secret=SECRET))
-OURS = "<17.1.offer.0@company.example>"
+OURS = message_id(SECRET, "17.1.offer.0", "company.example")
+GUESSED = "<17.1.offer.0@company.example>"
+OTHER = message_id(SECRET, "18.1.offer.0", "company.example")
 LATER = NOON + timedelta(hours=1)
 WAIT = {"id": "answer", "kind": "wait", "params": {"until": {"after": {"days": 3}}, "ends_on": ["email"]}}
 
@@ -61,9 +65,9 @@ def bounce(message_id: str, recipient: str, action: str = "failed") -> bytes:
     return "\r\n".join(lines).encode()
 
 
-async def taken(desk: Desk, raw: bytes, *envelope: Any) -> Received:
+async def taken(desk: Desk, raw: bytes, *envelope: Any, house: House = HOUSE, **more: Any) -> Received:
     async with desk.database.transaction() as tx:
-        return await receive(tx, desk.book, desk.ids, HOUSE, read(raw, *envelope), LATER)
+        return await receive(tx, desk.book, desk.ids, house, read(raw, *envelope, **more), LATER)
 
 
 async def waiting_deal(desk: Desk, **more: Any) -> int:
@@ -96,7 +100,7 @@ async def waits_still(desk: Desk, deal: int) -> bool:
 async def test_a_mail_to_its_reply_address_belongs_to_the_record_and_ends_its_wait(desk: Desk) -> None:
     deal = await waiting_deal(desk)
     to = reply_address(SECRET, deal, "company.example")
-    received = await taken(desk, mail("somebody@else.example", To=f"Sales <{to.upper()}>"))
+    received = await taken(desk, mail("Clara@client.example", To=f"Sales <{to.upper()}>"))
     assert (received.outcome, received.record) == ("activity", deal)
     assert [bell.record_id for bell in received.bells] == [deal]
     assert not await waits_still(desk, deal)
@@ -108,7 +112,7 @@ async def test_a_mail_to_its_reply_address_belongs_to_the_record_and_ends_its_wa
 
 
 async def test_the_recipient_of_the_envelope_counts_too(desk: Desk) -> None:
-    deal = await desk.deal()
+    deal = await waiting_deal(desk)
     to = reply_address(SECRET, deal, "company.example")
     received = await taken(desk, mail(), "clara@client.example", [to])
     assert received.record == deal
@@ -133,9 +137,9 @@ def test_the_address_of_one_record_is_not_anothers() -> None:
 async def test_an_answer_belongs_to_the_record_of_the_message_it_answers(desk: Desk) -> None:
     deal, other = await waiting_deal(desk), await desk.deal()
     await sent(desk, deal)
-    await sent(desk, other, "<18.1.offer.0@company.example>")
-    headers = {"References": f"<18.1.offer.0@company.example> {OURS}"}
-    received = await taken(desk, mail("somebody@else.example", In_Reply_To=OURS, **headers))
+    await sent(desk, other, OTHER)
+    headers = {"References": f"{OTHER} {OURS}"}
+    received = await taken(desk, mail(In_Reply_To=OURS, **headers))
     assert (received.outcome, received.record) == ("activity", deal)
     assert (await desk.row("inbound_mail"))["matched"] == "thread"
     # the nearest reference counts where no In-Reply-To is
@@ -143,13 +147,15 @@ async def test_an_answer_belongs_to_the_record_of_the_message_it_answers(desk: D
     assert again.record == deal
 
 
-async def test_an_answer_to_a_clients_own_mail_belongs_there_too(desk: Desk) -> None:
-    deal = await desk.deal()
+async def test_an_answer_to_a_clients_own_mail_belongs_there_by_what_that_answered(desk: Desk) -> None:
+    deal = await waiting_deal(desk)
     await sent(desk, deal)
-    await taken(desk, mail(In_Reply_To=OURS))
     headers = {"In_Reply_To": "<1@c.example>", "Message_ID": "<2@c.example>"}
-    received = await taken(desk, mail("other@client.example", **headers))
-    assert received.record == deal
+    received = await taken(desk, mail(References=f"{OURS} <1@c.example>", **headers))
+    assert (received.outcome, received.record) == ("activity", deal)
+    # anybody can name a client's own mail
+    received = await taken(desk, mail("thief@evil.example", **headers))
+    assert (received.outcome, received.record) == ("unknown", None)
 
 
 async def test_any_other_mail_belongs_to_its_sender_and_ends_the_waits_of_all_records(desk: Desk) -> None:
@@ -175,6 +181,150 @@ async def test_the_mail_of_somebody_unknown_is_kept_and_does_nothing(desk: Desk)
     assert (await desk.row("inbound_mail"))["sender"] == "new@client.example"
 
 
+# -- strangers ---------------------------------------------------------------------------------------
+async def told(desk: Desk) -> list[tuple[str, str]]:
+    return [(row["employee_id"], row["body"]) for row in await desk.rows("notification", order="id")]
+
+
+async def test_a_guessed_message_id_leads_nowhere(desk: Desk) -> None:
+    """Not even with a message of that id, as an installation without a secret once sent it."""
+    deal = await waiting_deal(desk)
+    await sent(desk, deal, GUESSED)
+    received = await taken(desk, mail("thief@evil.example", In_Reply_To=GUESSED, References=GUESSED))
+    assert (received.outcome, received.record) == ("unknown", None)
+    assert await waits_still(desk, deal)
+
+
+async def test_without_a_secret_no_thread_counts(desk: Desk) -> None:
+    deal = await waiting_deal(desk)
+    house = House(mail=MailIdentity("company.example", "crm@company.example"))
+    guessed = message_id(SecretStr(""), "17.1.offer.0", "company.example")
+    await sent(desk, deal, guessed)
+    received = await taken(desk, mail("thief@evil.example", In_Reply_To=guessed), house=house)
+    assert (received.outcome, received.record) == ("unknown", None)
+
+
+def test_an_id_is_ours_only_with_its_own_mac() -> None:
+    assert is_ours(SECRET, OURS)
+    assert not is_ours(SECRET, OURS.replace("<17.", "<18."))
+    assert not is_ours(SECRET, GUESSED)
+    assert not is_ours(SecretStr("another"), OURS)
+    assert not is_ours(SecretStr(""), message_id(SecretStr(""), "17.1.offer.0", "company.example"))
+    assert not is_ours(SECRET, reply_address(SECRET, 17, "company.example"))
+    assert message_id(SECRET, "17.1.offer.0", "company.example") == OURS, "retries share it"
+
+
+@pytest.mark.parametrize("way", ["thread", "address"])
+async def test_an_answer_of_somebody_else_is_attached_and_does_nothing(desk: Desk, way: str) -> None:
+    deal = await waiting_deal(desk)
+    await sent(desk, deal)
+    to = reply_address(SECRET, deal, "company.example")
+    headers = {"In_Reply_To": OURS} if way == "thread" else {"To": to}
+    received = await taken(desk, mail("thief@evil.example", **headers))
+    assert (received.outcome, received.record) == ("stranger", deal)
+    assert await waits_still(desk, deal)
+    assert await desk.rows("client_activity") == []
+    ((who, said),) = await told(desk)
+    assert who == "ada"
+    assert "thief@evil.example" in said
+    assert "none of its clients" in said
+
+
+async def test_whoever_belongs_to_the_client_may_answer(desk: Desk) -> None:
+    async with desk.database.transaction() as tx:
+        company = await builders.client_company(tx, emails=["office@client.example"])
+        clara = await builders.contact(tx, company_id=company, emails=["clara@client.example"])
+        await builders.contact(tx, company_id=company, emails=["carl@client.example"])
+        await builders.contact(tx, emails=["thief@evil.example"])
+    for number, given in enumerate(({"contact": clara}, {"company": company})):
+        deal = await desk.deal(**given, fields={"email": ["own@client.example"]})
+        to = reply_address(SECRET, deal, "company.example")
+        for sender in ("office", "clara", "carl", "own"):
+            raw = mail(f"{sender}@client.example", To=to, Message_ID=f"<{sender}.{number}@c.example>")
+            assert (await taken(desk, raw)).outcome == "activity", sender
+        raw = mail("thief@evil.example", To=to, Message_ID=f"<thief.{number}@c.example>")
+        assert (await taken(desk, raw)).outcome == "stranger"
+
+
+async def test_a_record_that_names_its_client_itself_is_answered_too(desk: Desk) -> None:
+    await desk.run(lambda tx: builders.rule_set(tx, {"new": [WAIT]}))
+    deals = [await desk.deal(fields={"email": ["nora@new.example"]}) for _ in range(2)]
+    for deal in deals:
+        async with desk.locked(deal) as locked:
+            runner = Runner(locked, HOUSE, desk.ids, NOON)
+            assert (await act(runner, Run(1, "answer", turn=NOON, due=NOON))).result == "open"
+            await runner.flush()
+    received = await taken(desk, mail("Nora <NORA@new.example>"))
+    assert (received.outcome, received.record) == ("activity", max(deals))
+    assert [await waits_still(desk, deal) for deal in deals] == [False, False]
+    assert (await desk.row("inbound_mail"))["matched"] == "sender"
+
+
+# -- whose name it bears -----------------------------------------------------------------------------
+SERVERS = ("mx.company.example",)
+DISOWNED = [
+    "mx.company.example; spf=pass smtp.mailfrom=evil.example; dmarc=fail header.from=client.example",
+    "MX.Company.Example 1; dmarc = fail (p=REJECT; sp=none) header.from=client.example",
+    "mx.company.example; dkim=none;\r\n\tdmarc/1=FAIL (p=none (dis=none)) header.from=client.example",
+    "(by) mx.company.example; dmarc=fail",
+    'mx.company.example; auth=pass smtp.auth="a; dmarc=pass"; dmarc=fail header.from="client.example"',
+]
+NOT_DISOWNED = [
+    "mx.company.example; dmarc=pass header.from=client.example",
+    "mx.company.example; none",
+    "mx.evil.example; dmarc=fail header.from=client.example",
+    "mx.company.example.evil.example; dmarc=fail",
+    "mx.company.example; dmarc=none; spf=fail",
+    "mx.company.example; dmarc=pass (was dmarc=fail; dmarc=fail)",
+    'mx.company.example; auth=pass smtp.auth="x; dmarc=fail"; dmarc=pass',
+    "",
+]
+
+
+@pytest.mark.parametrize("said", DISOWNED)
+async def test_a_sender_whom_its_domain_disowns_is_not_believed(desk: Desk, said: str) -> None:
+    deal = await waiting_deal(desk)
+    await sent(desk, deal)
+    for number, headers in enumerate(({}, {"In_Reply_To": OURS})):
+        raw = f"Authentication-Results: {said}\r\n".encode() + mail(Message_ID=f"<{number}@c.x>", **headers)
+        received = await taken(desk, raw, servers=SERVERS)
+        assert (received.outcome, received.record) == ("forged", deal if headers else None)
+    assert await waits_still(desk, deal)
+    ((who, said_),) = await told(desk)
+    assert who == "ada"
+    assert "clara@client.example" in said_
+
+
+async def test_a_verdict_that_the_sender_wrote_takes_nothing_back(desk: Desk) -> None:
+    await waiting_deal(desk)
+    ok = b"Authentication-Results: mx.company.example; dmarc=pass header.from=client.example\r\n"
+    fail = ok.replace(b"pass", b"fail")
+    for number, heads in enumerate((ok + fail, fail + ok, ok * 3 + fail + ok * 3)):
+        raw = heads + mail(Message_ID=f"<{number}@c.example>")
+        assert (await taken(desk, raw, servers=SERVERS)).outcome == "forged"
+
+
+@pytest.mark.parametrize("said", NOT_DISOWNED)
+async def test_whatever_else_a_server_says_a_client_is_believed(desk: Desk, said: str) -> None:
+    await waiting_deal(desk)
+    raw = f"Authentication-Results: {said}\r\n".encode() + mail()
+    assert (await taken(desk, raw, servers=SERVERS)).outcome == "activity"
+
+
+async def test_an_employees_name_is_not_taken_either_and_of_two_authors_none(desk: Desk) -> None:
+    deal = await waiting_deal(desk)
+    head = b"Authentication-Results: mx.company.example; dmarc=fail\r\n"
+    assert (await taken(desk, head + mail("ada@company.example"), servers=SERVERS)).outcome == "forged"
+    for number, raw in enumerate((
+        mail("thief@evil.example, clara@client.example"),
+        b"From: thief@evil.example\r\n" + mail(),
+        mail("nobody", Sender="clara@client.example"),
+    )):  # fmt: skip
+        another = raw.replace(b"<1@c.example>", b"<%d@d.example>" % number)
+        assert (await taken(desk, another)).outcome == "unknown"
+    assert await waits_still(desk, deal)
+
+
 # -- once --------------------------------------------------------------------------------------------
 async def test_a_mail_is_taken_once_however_often_it_is_delivered(desk: Desk) -> None:
     deal = await waiting_deal(desk)
@@ -182,6 +332,24 @@ async def test_a_mail_is_taken_once_however_often_it_is_delivered(desk: Desk) ->
     assert sorted(one.outcome for one in outcomes) == ["activity", *["already_known"] * 4]
     assert len(await desk.rows("client_activity")) == 1
     assert not await waits_still(desk, deal)
+
+
+async def test_a_message_id_that_a_stranger_used_first_swallows_nothing(desk: Desk) -> None:
+    deal = await waiting_deal(desk)
+    forged = b"Authentication-Results: mx.company.example; dmarc=fail\r\n" + mail()
+    mails = [mail("thief@evil.example"), forged, mail(), mail(text="And one more thing"), mail()]
+    assert [(await taken(desk, raw, servers=SERVERS)).outcome for raw in mails] == [
+        "unknown", "forged", "activity", "activity", "already_known",
+    ]  # fmt: skip
+    assert not await waits_still(desk, deal)
+    assert len(await desk.rows("client_activity")) == 2
+
+
+async def test_the_way_a_mail_came_makes_no_other_of_it(desk: Desk) -> None:
+    await waiting_deal(desk)
+    trace = b"Received: from a by b\r\nReturn-Path: <c@c.example>\r\nDelivered-To: s@company.example\r\n"
+    ways = [mail(), trace + mail(), mail().replace(b"\n", b"\r\n"), mail() + b"\r\n"]
+    assert [(await taken(desk, raw)).outcome for raw in ways] == ["activity", *["already_known"] * 3]
 
 
 async def test_without_a_message_id_the_content_says_which_it_is(desk: Desk) -> None:
@@ -239,6 +407,11 @@ async def test_a_bounce_is_written_down_at_the_message_that_did_not_arrive(desk:
     assert (message["accepted"], message["state"]) == ([], "sent")
     said = {"code": 550, "text": "5.1.1 smtp; 550 no such user"}
     assert message["refused"] == {"clara@client.example": said}
+    assert (message["delivery"], message["delivery_at"]) == ("failed", LATER)
+    assert message["delivery_error"] == "clara@client.example: 5.1.1 smtp; 550 no such user"
+    told = await desk.row("notification")
+    assert (told["employee_id"], told["record_id"], told["rule"]) == ("ada", deal, "offer")
+    assert "clara@client.example: 5.1.1 smtp; 550 no such user" in told["body"]
     event, rule, _, detail = (await desk.journal(deal))[-1]
     assert (event, rule, detail["recipients"]) == ("bounced", "offer", ["clara@client.example"])
     assert await waits_still(desk, deal)
@@ -248,6 +421,8 @@ async def test_a_bounce_is_written_down_at_the_message_that_did_not_arrive(desk:
     ("message_id", "recipient", "action"),
     [
         ("<another@company.example>", "clara@client.example", "failed"),
+        (GUESSED, "clara@client.example", "failed"),
+        (OTHER, "clara@client.example", "failed"),
         (OURS, "thief@evil.example", "failed"),
         (OURS, "clara@client.example", "delayed"),
     ],
@@ -256,7 +431,7 @@ async def test_a_report_of_nothing_we_know_changes_nothing(
     desk: Desk, message_id: str, recipient: str, action: str
 ) -> None:
     deal = await desk.deal()
-    await sent(desk, deal)
+    await sent(desk, deal, GUESSED if message_id == GUESSED else OURS)
     assert (await taken(desk, bounce(message_id, recipient, action))).outcome == "automatic"
     message = await desk.row("message")
     assert (message["accepted"], message["refused"]) == (["clara@client.example"], {})
@@ -327,6 +502,43 @@ async def test_nothing_a_mail_holds_breaks_the_reading(desk: Desk, raw: bytes) -
 def test_a_subject_is_one_line_as_people_read_it() -> None:
     read_ = read(b"Subject: =?utf-8?q?Gr=C3=B6=C3=9Fe=0D=0ABcc:_x?=\n\n")
     assert read_.subject == "Größe Bcc: x"
+
+
+# -- what it says ------------------------------------------------------------------------------------
+async def test_what_a_client_wrote_is_kept_with_the_files(desk: Desk) -> None:
+    deal = await waiting_deal(desk)
+    message = EmailMessage()
+    message["From"], message["Message-ID"] = "clara@client.example", "<1@c.example>"
+    message["To"] = reply_address(SECRET, deal, "company.example")
+    message.set_content("Grüße,\nClara", charset="iso-8859-1")
+    message.add_alternative("<p>Grüße</p>", subtype="html")
+    message.add_attachment(b"%PDF-1", maintype="application", subtype="pdf", filename="Größe ü.pdf")
+    message.add_attachment("a plan", filename="plan\r\n.txt".replace("\r\n", ""))
+    await taken(desk, message.as_bytes())
+    kept = await desk.row("inbound_mail")
+    assert kept["text"] == "Grüße,\nClara"
+    assert kept["attachments"] == [
+        {"name": "Größe ü.pdf", "media_type": "application/pdf", "size": 6},
+        {"name": "plan.txt", "media_type": "text/plain", "size": 7},
+    ]
+    file, content = file_of(kept["content"], 0) or pytest.fail("no file")
+    assert (file.name, content) == ("Größe ü.pdf", b"%PDF-1")
+    assert file_of(kept["content"], 2) is None
+
+
+async def test_html_alone_is_read_as_text(desk: Desk) -> None:
+    html = "<head><style>p {}</style></head><p>Yes,<br>please &amp; soon</p><script>alert(1)</script>"
+    raw = mail().replace(b"text/plain", b"text/html").replace(b"Yes, please.", html.encode())
+    assert read(raw).body.text == "Yes,\nplease & soon"
+
+
+async def test_nothing_is_kept_of_what_is_kept_aside_and_of_the_unknown_the_text(desk: Desk) -> None:
+    await excepted(desk)
+    await taken(desk, mail())
+    await taken(desk, mail("new@other.example", Message_ID="<2@c.example>"))
+    aside, unknown = await desk.rows("inbound_mail", order="id")
+    assert (aside["text"], aside["content"]) == ("", None)
+    assert (unknown["text"], unknown["content"]) == ("Yes, please.", None)
 
 
 # -- over SMTP ---------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
 from typing import Any
 
 import httpx2
@@ -246,13 +247,38 @@ async def test_all_mail_that_came_in_is_listed_whatever_became_of_it(hooks: Api,
     items = first["items"] + second["items"]
     shown = [(mail["message_id"], mail["matched"], mail["outcome"]) for mail in items]
     assert shown == [
-        ("<3@client.example>", "none", "unknown"), ("<2@client.example>", "none", "unknown"),
-        ("<1@client.example>", "sender", "activity"),
-    ]  # fmt: skip
+        ("<1@client.example>", "sender", "activity"), ("<3@client.example>", "none", "unknown"),
+        ("<2@client.example>", "none", "unknown"),
+    ], "the newest first"  # fmt: skip
     assert second["next"] is None
     (known,) = (await hooks.seen("/inbound-mails", outcome="activity"))["items"]
     assert (known["sender"], known["size"]) == ("clara@client.example", len(MAIL))
+    assert (known["text"], known["attachments"]) == ("Yes, please. ü", [])
     assert (await hooks.seen("/inbound-mails", record=404))["items"] == []
+
+
+async def test_a_file_that_came_with_a_mail_can_be_saved_and_not_be_shown(hooks: Api) -> None:
+    message = EmailMessage()
+    message["From"], message["Message-ID"] = "clara@client.example", "<1@client.example>"
+    message.set_content("Our plan.")
+    page = b"<script>alert(1)</script>"
+    message.add_attachment(page, maintype="text", subtype="html", filename='ü".html')
+    await reported(hooks, message.as_bytes(), "email")
+    hooks.headers["Authorization"] = f"Bearer {KEY}"
+    (mail,) = (await hooks.seen("/inbound-mails"))["items"]
+    assert (mail["text"], mail["attachments"]) == (
+        "Our plan.", [{"name": 'ü".html', "media_type": "text/html", "size": len(page)}],
+    )  # fmt: skip
+    at = f"/inbound-mails/{mail['id']}/attachments"
+    answer = await hooks.get(f"{at}/0")
+    assert (answer.status_code, answer.content) == (200, page)
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''%C3%BC%22.html"
+    for path in (f"{at}/1", "/inbound-mails/404/attachments/0"):
+        assert (await hooks.get(path)).status_code == 404
+    del hooks.headers["Authorization"]
+    assert (await hooks.get(f"{at}/0")).status_code == 401
 
 
 async def test_a_mail_may_be_longer_than_other_bodies(hooks: Api) -> None:

@@ -48,7 +48,7 @@ async def test_a_mail_is_durable_when_it_is_acknowledged_and_nothing_of_it_is_lo
 ) -> None:
     async with database.transaction() as tx:
         await builders.company(tx)
-        deal = await builders.deal(tx)
+        deal = await builders.deal(tx, contact=await builders.contact(tx))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     own = {"JALON_DATABASE_URL": database_url, "JALON_TEMPORAL_ADDRESS": "127.0.0.1:1"}

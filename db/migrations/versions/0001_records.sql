@@ -159,6 +159,7 @@ CREATE TABLE record (
     CONSTRAINT fk_record_parent_id FOREIGN KEY(parent_id) REFERENCES record (id) ON DELETE SET NULL
 );
 CREATE INDEX ix_record_responsible_id ON record (responsible_id);
+CREATE INDEX ix_record_own_email ON record USING gin ((fields -> 'email')) WHERE fields ? 'email';
 CREATE INDEX ix_record_deleted ON record (deleted_at) WHERE deleted_at is not null;
 CREATE INDEX ix_record_behind ON record (id) WHERE journey_visit < visit_no;
 CREATE INDEX ix_record_contact_id ON record (contact_id);
