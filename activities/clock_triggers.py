@@ -1,22 +1,26 @@
 """What the clock makes of records for their triggers: a date is reached, a record has been idle.
 
-Every worker looks; what was heard once is remembered in `heard_event`, so that two of them, or one that
-looks again, move nothing twice.
+What a look costs grows with what changed and what is due, not with the records there are: when a trigger is
+due stands in an index (`db/clock.py`), to which every write of a fact leaves a mark. What is due is judged
+anew under the record's lock. What was heard once is remembered in `heard_event`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 import structlog
-from sqlalchemy import DateTime, bindparam, text
+from sqlalchemy import BigInteger, DateTime, bindparam, text
 
+from activities.clock_plan import plan_marked, plan_swept
 from activities.house import House
+from activities.idleness import idle_since
 from activities.runner import Runner
 from activities.triggers import fire_first, heard_once, matches
-from db.engine import Database, Transaction
+from db.clock import Due, done, due_later, due_records, is_free, look, look_again, take_due
+from db.engine import Database
 from db.locked import Locked
 from db.outbox import Bell
 from db.rows import Ids
@@ -26,30 +30,19 @@ from domain.schedule import instant
 
 log = structlog.get_logger()
 
-_NEAR: Final = timedelta(days=2)
-"""A zone and a clock time move an instant by less than this from the day in its field and the offset."""
-_STRETCHED: Final = timedelta(days=30)
-"""Working time and absences move it by less than this, and than twice the offset."""
-_TRUSTED: Final = timedelta(minutes=10)
-"""So long an instant computed from a record's facts is taken to stand while its version does."""
+RECORDS_AT_ONCE: Final = 200
+"""For so many records one look fires."""
+SIDE_BY_SIDE: Final = 4
+MOST_ATTEMPTS: Final = 8
+"""After so many, over twenty minutes, a trigger that cannot be carried out is given up for this instant."""
+_FIRST, _LONGEST = timedelta(seconds=10), timedelta(minutes=10)
 
 
-class _Candidate(NamedTuple):
-    """A record the clock may have done something to; `at`: since when it is idle."""
+class _Met(NamedTuple):
+    """A trigger that is due. `at`: the instant of its date, or since when the record is idle."""
 
-    record_id: int
-    version: int
-    pipeline: str
     trigger: Trigger
-    at: datetime | None = None
-
-
-class _Known(NamedTuple):
-    """An instant that was computed, of which version of the record, and when."""
-
-    version: int
-    at: datetime | None
-    computed: datetime
+    at: datetime
 
 
 class ClockTriggers:
@@ -57,148 +50,125 @@ class ClockTriggers:
 
     def __init__(self, database: Database, book: Rulebook, ids: Ids, house: House) -> None:
         self._database, self._book, self._ids, self._house = database, book, ids, house
-        self._known: dict[tuple[int, str], _Known] = {}
+        self.more = False
 
     async def look(self, now: datetime) -> list[Bell]:
-        """Fire what came since the last look, up to `now` (UTC); the bells to ring.
+        """Fire what came up to `now` (UTC); the bells to ring. `more` says whether to look again at once.
 
         Each record has a transaction of its own. What came while nobody looked fires now; the first look of
         an installation finds nothing.
         """
         async with self._database.transaction() as tx:
-            since = (await tx.execute(_SINCE, {"now": now})).scalar_one()
-            met = [one for found in await _published(tx) for one in await _candidates(tx, *found, since, now)]
-        by_record: dict[int, list[_Candidate]] = {}
-        for one in met:
-            if one.at or self._may_be_reached(one, since, now):
-                by_record.setdefault(one.record_id, []).append(one)
-        bells = [
-            await self._try(record_id, by_record[record_id], since, now) for record_id in sorted(by_record)
-        ]
+            work = await look(tx, now)
+        marked = work.marks and await plan_marked(self._database, work.looked_at, now)
+        swept = work.sweeps and await plan_swept(self._database, work.looked_at, now)
+        self.more = marked or swept
+        if not (work.due or marked or swept):
+            return []
         async with self._database.transaction() as tx:
-            await tx.execute(_SEEN, {"now": now})
-        kept = {(one.record_id, one.trigger.id) for one in met}
-        self._known = {key: known for key, known in self._known.items() if key in kept}
-        return [bell for bell in bells if bell]
+            records = await due_records(tx, now, RECORDS_AT_ONCE)
+        self.more = self.more or len(records) == RECORDS_AT_ONCE
+        slots = asyncio.Semaphore(SIDE_BY_SIDE)
+        firing = (self._fire(record_id, now, slots) for record_id in records)
+        came = await asyncio.gather(*firing, return_exceptions=True)
+        for broken in came:
+            if isinstance(broken, BaseException):  # the database is away; what moved is rung by the relay
+                raise broken
+        return [bell for bell in came if isinstance(bell, Bell)]
 
-    async def _try(
-        self, record_id: int, candidates: Sequence[_Candidate], since: datetime, now: datetime
-    ) -> Bell | None:
-        """One record; a trigger that cannot be carried out must not keep the others from firing."""
-        try:
+    async def _fire(self, record_id: int, now: datetime, slots: asyncio.Semaphore) -> Bell | None:
+        """One record. A trigger that cannot be carried out holds up no other, and no other record."""
+        async with slots:
+            try:
+                return await self._fire_together(record_id, now)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one record, the others fire
+                log.warning("triggers are tried one by one", record=record_id, error=type(error).__name__)
+            bell: Bell | None = None
             async with self._database.transaction() as tx:
-                locked = await Locked.take(tx, self._book, record_id)
-                if locked is None:
-                    return None
-                return await self._fire(Runner(locked, self._house, self._ids, now), candidates, since)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            log.error("a trigger could not be carried out", record=record_id, error=type(error).__name__)
-            return None
+                due = await take_due(tx, record_id, now)
+            for one in due:
+                try:
+                    bell = await self._fire_together(record_id, now, one.clock_trigger_id) or bell
+                except Exception as error:
+                    log.exception("a trigger could not be carried out", record=record_id, trigger=one.trigger)
+                    await self._postpone(record_id, one, now, type(error).__name__)
+            return bell
 
-    def _may_be_reached(self, one: _Candidate, since: datetime, now: datetime) -> bool:
-        known = self._known.get((one.record_id, one.trigger.id))
-        if known is None or known.version != one.version or now > known.computed + _TRUSTED:
-            return True
-        return known.at is not None and since < known.at <= now
-
-    async def _fire(self, runner: Runner, candidates: Sequence[_Candidate], since: datetime) -> Bell | None:
+    async def _fire_together(self, record_id: int, now: datetime, only: int | None = None) -> Bell | None:
         """Of all that the clock has brought for one record, the first in priority moves it."""
-        heard: list[Trigger] = []
-        for one in candidates:
-            if one.pipeline != runner.locked.record.pipeline_id:  # it has left since it was found
-                continue
-            at = one.at or await self._reached(runner, one)
-            if at is None or not (one.at or since < at <= runner.now):
-                continue
-            if await heard_once(runner, one.trigger, at):
-                heard.append(one.trigger)
-        matching = await matches(runner, heard) if heard else []
-        bell = (await fire_first(runner, matching))[1] if matching else None
-        await runner.flush()
-        return bell
+        async with self._database.transaction() as tx:
+            if not await is_free(tx, record_id):  # whoever has it is not waited for
+                self.more = True
+                return None
+            due = [one for one in await take_due(tx, record_id, now) if only in (None, one.clock_trigger_id)]
+            locked = await Locked.take(tx, self._book, record_id) if due else None
+            if locked is None:
+                return None
+            runner = Runner(locked, self._house, self._ids, now)
+            met = [found for one in due if (found := await self._met(runner, one))]
+            await done(tx, record_id, [one.clock_trigger_id for one in due], now)
+            heard = [one.trigger for one in met if await heard_once(runner, one.trigger, one.at)]
+            matching = await matches(runner, heard) if heard else []
+            bell = (await fire_first(runner, matching))[1] if matching else None
+            await runner.flush()
+            return bell
 
-    async def _reached(self, runner: Runner, one: _Candidate) -> datetime | None:
-        """The instant at which the date of its trigger is reached."""
-        date, locked = one.trigger.date, runner.locked
-        at = instant(date, runner.now, await locked.schedule_facts(date)) if date else None
-        known = _Known(locked.record.version, at, runner.now)
-        self._known[one.record_id, one.trigger.id] = known
-        return at
+    async def _met(self, runner: Runner, due: Due) -> _Met | None:
+        """What is due by the facts as they are; None, and planned anew, if that is another instant now."""
+        locked = runner.locked
+        record = locked.record
+        if due.pipeline_id != record.pipeline_id or record.deleted_at:
+            return None
+        version = await locked.book.version(locked.tx, record.pipeline_id, locked.around.rules_number)
+        trigger = next((t for t in version.rules.triggers if t.id == due.trigger), None)
+        if trigger is None:
+            return None
+        if trigger.event == "idle":
+            rows = await idle_since(locked.tx, [record.id], due.clock_trigger_id)
+            at = rows[0].since if rows else None
+            due_at = at + trigger.idle_for.span if at else None
+        else:
+            at = due_at = await _reached(locked, trigger, runner.now)
+        if at is None or due_at is None or (trigger.event != "idle" and due_at <= due.since):
+            return None
+        if due_at > runner.now:
+            await due_later(locked.tx, record.id, due.clock_trigger_id, due_at)
+            return None
+        return _Met(trigger, at)
+
+    async def _postpone(self, record_id: int, due: Due, now: datetime, error: str) -> None:
+        """Later again; after too often the owner of the rules is told, and it is not tried any more."""
+        attempts = due.attempts + 1
+        pause = min(_FIRST * (1 << attempts - 1), _LONGEST)
+        async with self._database.transaction() as tx:
+            if attempts < MOST_ATTEMPTS:
+                await look_again(tx, record_id, due.clock_trigger_id, now + pause, attempts)
+                return
+            await done(tx, record_id, [due.clock_trigger_id], now)
+            told = {"id": record_id, "trigger": due.trigger, "error": error, "at": now}
+            await tx.execute(_GIVEN_UP, told)
 
 
-async def _candidates(
-    tx: Transaction, pipeline: str, trigger: Trigger, since: datetime, now: datetime
-) -> list[_Candidate]:
-    """Records of the pipeline that the clock may have moved on for this trigger."""
-    own = {"pipeline": pipeline, "trigger": trigger.id}
-    date = trigger.date
-    if trigger.event == "idle":
-        idle = await tx.execute(_IDLE, own | {"before": now - trigger.idle_for.span})
-        return [_Candidate(row.id, row.version, pipeline, trigger, row.since) for row in idle]
-    if date is None:
-        return []
-    offset = date.offset.span if date.offset else timedelta()
-    slack = _STRETCHED + 2 * offset if date.working_time or date.on_duty else _NEAR + offset
-    section, _, name = date.basis.partition(".")
-    days = {"low": (since - slack).date().isoformat(), "high": (now + slack).date().isoformat()}
-    dated = await tx.execute(_DATED, own | days | {"section": section, "name": name})
-    return [_Candidate(row.id, row.version, pipeline, trigger) for row in dated]
+async def _reached(locked: Locked, trigger: Trigger, now: datetime) -> datetime | None:
+    """The instant at which its date is reached."""
+    if trigger.date is None:
+        return None
+    return instant(trigger.date, now, await locked.schedule_facts(trigger.date))
 
 
-async def _published(tx: Transaction) -> list[tuple[str, Trigger]]:
-    """The triggers of all pipelines, as they are now, that the clock fires."""
-    return [(row.pipeline_id, Trigger.model_validate(row.trigger)) for row in await tx.execute(_TRIGGERS)]
-
-
-_AT = DateTime(timezone=True)
-_SINCE = text("""
-with s as (
-  insert into setting (key, value) values ('clock_looked_at', to_jsonb(cast(:now as timestamptz)))
-  on conflict (key) do nothing
+_GIVEN_UP = text("""
+with r as (
+  select r.id, r.visit_no, r.title, coalesce(
+    (select owner_id from rule_set s where s.pipeline_id = r.pipeline_id order by number desc limit 1),
+    (select owner_id from pipeline p where p.id = r.pipeline_id)) as owner
+  from record r where r.id = :id
+), j as (
+  insert into journal (record_id, visit_no, event, reason, at, actor, detail)
+  select id, visit_no, 'trigger_failed', 'error', :at, 'system',
+    jsonb_build_object('trigger', cast(:trigger as text), 'error', cast(:error as text)) from r
 )
-select coalesce((select cast(value #>> '{}' as timestamptz) from setting where key = 'clock_looked_at'),
-  cast(:now as timestamptz))
-""").bindparams(bindparam("now", type_=_AT))
-_SEEN = text("""
-update setting set value = to_jsonb(cast(:now as timestamptz))
-where key = 'clock_looked_at' and cast(value #>> '{}' as timestamptz) < :now
-""").bindparams(bindparam("now", type_=_AT))
-_TRIGGERS = text("""
-select v.pipeline_id, t.value as trigger
-from (
-    select distinct on (pipeline_id) pipeline_id, triggers from rule_set order by pipeline_id, number desc) v,
-  jsonb_array_elements(v.triggers) t
-where t.value ->> 'event' in ('date_reached', 'idle') and t.value ->> 'active' is distinct from 'false'
-""")
-# a date and an instant both begin with their day
-_DATED = text("""
-select id, version from (
-  select r.id, r.version, left(case :section
-    when 'record' then coalesce(to_jsonb(r) ->> :name, r.fields ->> :name)
-    when 'contact' then coalesce(to_jsonb(c) ->> :name, c.fields ->> :name)
-    else coalesce(to_jsonb(f) ->> :name, f.fields ->> :name) end, 10) as day
-  from record r left join contact c on c.id = r.contact_id left join company f on f.id = r.company_id
-  where r.pipeline_id = :pipeline and r.deleted_at is null
-) dated
-where day between :low and :high
-""")
-# idle since the last thing that was to be done was done, or since it entered its stage
-_IDLE = text("""
-with idle as (
-  select r.id, r.version, greatest(r.entered_at,
-    (select max(completed_at) from todo where record_id = r.id),
-    (select max(ended_at) from task where record_id = r.id),
-    (select max(ended_at) from meeting where record_id = r.id),
-    (select max(ended_at) from hold where record_id = r.id and kind = 'wait')) as since
-  from record r join stage s on s.pipeline_id = r.pipeline_id and s.id = r.stage_id
-  where r.pipeline_id = :pipeline and s.meaning = 'process' and r.deleted_at is null
-    and r.journey_visit >= r.visit_no
-    and not exists (select 1 from todo where record_id = r.id and completed_at is null)
-    and not exists (select 1 from task where record_id = r.id and ended_at is null)
-    and not exists (select 1 from meeting where record_id = r.id and ended_at is null)
-    and not exists (select 1 from hold where record_id = r.id and kind = 'wait' and outcome = '')
-)
-select i.id, i.version, i.since from idle i
-where i.since <= :before and not exists (
-  select 1 from heard_event e where e.record_id = i.id and e.trigger = :trigger and e.at = i.since)
-""").bindparams(bindparam("before", type_=_AT))
+insert into notification (employee_id, record_id, visit_no, sender, body, at)
+select owner, id, visit_no, 'system',
+  format('Trigger %s of %L fails: %s', cast(:trigger as text), title, cast(:error as text)), :at
+from r where owner is not null
+""").bindparams(bindparam("id", type_=BigInteger), bindparam("at", type_=DateTime(timezone=True)))

@@ -155,9 +155,7 @@ async def put_back(tx: Transaction, ids: Collection[UUID]) -> None:
 _BEHIND = text("""
 select r.id, r.record_type, r.visit_no, r.pipeline_id, r.stage_id, r.responsible_id, r.suspended from record r
 where r.journey_visit < r.visit_no and r.entered_at < :before
-  and not exists (
-    select 1 from outbox o where o.record_id = r.id and o.attempts < 5
-  )
+  and (select true from outbox o where o.record_id = r.id and o.attempts < 5 limit 1) is null
 limit 200
 """)
 

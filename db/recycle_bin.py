@@ -28,8 +28,8 @@ async def forget_answers(tx: Transaction, before: datetime) -> int:
 _PURGE = text("""
 with gone as (
   delete from record
-  where id in (
-    select id from record where deleted_at < :before order by deleted_at limit 100 for update skip locked)
+  where id = any(array(
+    select id from record where deleted_at < :before order by deleted_at limit 100 for update skip locked))
   returning id
 ), unheard as (
   delete from outbox where record_id in (select id from gone)
@@ -38,6 +38,7 @@ select id from gone
 """).bindparams(bindparam("before", type_=DateTime(timezone=True)))
 _FORGET = text("""
 delete from request
-where key in (select key from request where at < :before order by at limit :most for update skip locked)
+where key = any(array(
+  select key from request where at < :before order by at limit :most for update skip locked))
 returning key
 """).bindparams(bindparam("before", type_=DateTime(timezone=True)))

@@ -21,15 +21,20 @@ from worker.patience import DATABASE_AWAY, in_words, stopped_within
 log = structlog.get_logger()
 
 EVERY: Final = 5.0
+AT_ONCE: Final = 0.1  # seconds that leave the database to others
 
 
 async def watch_the_clock(
     database: Database, doorbell: Doorbell, house: House, stop: asyncio.Event, now: Callable[[], datetime]
 ) -> None:
-    """Look every 5 seconds, until it is time to stop. `now`: the clock (UTC)."""
+    """Look every 5 seconds, at once where there is more, until it is time to stop. `now`: the clock (UTC)."""
     clock = ClockTriggers(database, Rulebook(nature), Ids(), house)
-    while not await stopped_within(stop, EVERY):
+    pause = EVERY
+    while not await stopped_within(stop, pause):
         try:
             doorbell.ring(*await clock.look(now()))
         except DATABASE_AWAY as error:
-            log.warning("the database does not answer", error=in_words(error), again_in=EVERY)
+            log.warning("the clock could not be looked at", error=in_words(error), again_in=EVERY)
+            pause = EVERY
+        else:
+            pause = AT_ONCE if clock.more else EVERY

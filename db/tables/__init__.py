@@ -2,6 +2,7 @@
 
 from db.tables.bookings import Booking, BookingResource, Resource
 from db.tables.clients import ClientChange
+from db.tables.clock import ClockChanged, ClockDue, ClockSweep, ClockTrigger
 from db.tables.documents import Document, DocumentTemplate, NumberSeries, StampImage
 from db.tables.effects import Code, Comment, HistoryLine, Notification, Todo
 from db.tables.feed import FeedComment, FeedPost
@@ -24,6 +25,10 @@ __all__ = [
     "CalendarFeed",
     "ClientActivity",
     "ClientChange",
+    "ClockChanged",
+    "ClockDue",
+    "ClockSweep",
+    "ClockTrigger",
     "Code",
     "Comment",
     "Company",

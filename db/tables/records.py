@@ -28,6 +28,7 @@ class Record(SQLModel, table=True):
         one_of("record_type", "lead", "deal"),
         CheckConstraint("visit_no > 0 and pass_no > 0 and depth >= 0", name="numbers"),
         Index("ix_record_pipeline_id_stage_id", "pipeline_id", "stage_id"),
+        Index("ix_record_responsible_id_id", "responsible_id", "id"),
         Index("ix_record_behind", "id", postgresql_where=text("journey_visit < visit_no")),
         Index(  # of whoever writes: only records that say themselves whom they are about
             "ix_record_own_email",
@@ -46,7 +47,7 @@ class Record(SQLModel, table=True):
     amount: Decimal | None = Field(default=None, max_digits=18, decimal_places=4)
     currency: str = Field(default="EUR", sa_column_kwargs={"server_default": text("'EUR'")})
     source: str = Field(default="", sa_column_kwargs=BLANK)
-    responsible_id: str | None = Field(default=None, foreign_key="employee.id", index=True)
+    responsible_id: str | None = Field(default=None, foreign_key="employee.id")
     contact_id: int | None = Field(
         default=None, sa_type=BigInteger, foreign_key="contact.id", ondelete="SET NULL", index=True
     )

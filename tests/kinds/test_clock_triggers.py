@@ -6,13 +6,17 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
-from activities.clock_triggers import ClockTriggers
+import pytest
+from sqlalchemy import update
+
+from activities.clock_triggers import MOST_ATTEMPTS, ClockTriggers
 from activities.house import House
-from db.records import By, change_pipeline
+from db import tables
+from db.records import By, change_pipeline, delete, restore
+from db.rows import Rows, write
 from tests import builders
 from tests.builders import NOON
 from tests.kinds.conftest import Desk
-from tests.kinds.test_client_activity import blocked
 from tests.kinds.test_triggers import published, stage, trigger
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -154,7 +158,183 @@ async def test_a_record_that_changes_its_pipeline_meanwhile_is_moved_by_no_trigg
     assert await looks(desk, NOON) == []
     async with desk.locked(deal) as locked:
         await change_pipeline(locked, "second", "new", By("eve", NOON + HOUR))
-        looked = asyncio.create_task(looks(desk, NOON + HOUR))
-        await blocked(desk)
-    assert await looked == []
+        assert await looks(desk, NOON + HOUR) == []  # it is not waited for
+    assert await looks(desk, NOON + HOUR) == []
     assert await stage(desk, deal) == "new"
+
+
+async def test_publishing_again_what_did_not_change_goes_through_no_records(desk: Desk) -> None:
+    await published(desk, dated("due", "offer"))
+    await looks(desk, NOON)
+    await published(desk, dated("due", "deal"), trigger("called", "offer"))
+    assert await desk.rows("clock_sweep") == []
+    await published(desk, dated("due", "deal", before={"hours": 1}))
+    assert len(await desk.rows("clock_sweep")) == 2, "one takes the old away, one looks at all records"
+
+
+async def test_a_trigger_that_is_published_meets_the_records_there_are(desk: Desk) -> None:
+    deal = await desk.deal(fields={"visit_at": (NOON + HOUR).isoformat()})
+    past = await desk.deal(fields={"visit_at": (NOON - HOUR).isoformat()})
+    await looks(desk, NOON)
+    await published(desk, dated("due", "offer"))
+    assert await looks(desk, NOON + MINUTE, NOON + HOUR) == [deal]
+    assert await stage(desk, past) == "new"
+
+
+async def test_what_is_published_goes_through_all_records_bit_by_bit_and_goes_on_where_it_was(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for bit in ("db.clock", "activities.clock_plan"):
+        monkeypatch.setattr(f"{bit}.RECORDS_AT_ONCE", 2)
+    deals = [await desk.deal(fields={"visit_at": (NOON + HOUR).isoformat()}) for _ in range(5)]
+    await looks(desk, NOON)
+    await published(desk, dated("due", "offer"))
+    assert await looks(desk, NOON + MINUTE) == []
+    assert len(await desk.rows("clock_due")) == 2
+    assert await looks(desk, *[NOON + n * MINUTE for n in range(2, 5)]) == []
+    assert await desk.rows("clock_sweep") == []
+    assert sorted(await looks(desk, NOON + HOUR)) == deals
+
+
+async def test_a_date_reached_while_a_trigger_is_still_going_through_the_records_is_not_lost(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for bit in ("db.clock", "activities.clock_plan"):
+        monkeypatch.setattr(f"{bit}.RECORDS_AT_ONCE", 1)
+    first, last = [await desk.deal(fields={"visit_at": (NOON + HOUR).isoformat()}) for _ in range(2)]
+    await looks(desk, NOON)
+    await published(desk, dated("due", "offer"))
+    assert await looks(desk, NOON + HOUR, NOON + 2 * HOUR, NOON + 3 * HOUR) == [first, last]
+
+
+async def test_a_record_made_by_a_transaction_that_did_not_know_the_trigger_is_met_too(desk: Desk) -> None:
+    await looks(desk, NOON)
+    async with desk.database.transaction() as tx:
+        late = await builders.deal(tx, fields={"visit_at": (NOON + HOUR).isoformat()})
+        await published(desk, dated("due", "offer"))
+        assert await looks(desk, NOON + MINUTE, NOON + 2 * MINUTE) == []
+    assert await looks(desk, NOON + 3 * MINUTE, NOON + HOUR) == [late]
+
+
+async def test_a_trigger_that_is_gone_leaves_nothing_behind(desk: Desk) -> None:
+    await published(desk, dated("due", "offer"))
+    for _ in range(3):
+        await desk.deal(fields={"visit_at": (NOON + HOUR).isoformat()})
+    await looks(desk, NOON)
+    await published(desk)
+    assert await looks(desk, NOON + MINUTE, NOON + 2 * MINUTE, NOON + HOUR) == []
+    for table in ("clock_trigger", "clock_due", "clock_sweep", "clock_changed"):
+        assert await desk.rows(table) == [], table
+
+
+async def test_a_changed_calendar_is_heard_at_the_next_look(desk: Desk) -> None:
+    await published(desk, dated("due", "offer", after={"hours": 1}, working_time=True))
+    deal = await desk.deal(fields={"visit_at": (NOON + DAY).isoformat()})
+    assert await looks(desk, NOON) == []
+    before = await desk.row("clock_due")
+    week = {"zone": "Europe/Paris", "week": {"fri": [["09:00", "12:00"]]}}
+    stored = await desk.row("calendar")
+    assert set(week) <= set(stored["definition"])
+    await desk.run(
+        lambda tx: tx.execute(
+            update(tables.Calendar).values(definition=stored["definition"] | {"week": week["week"]})
+        )
+    )
+    assert await looks(desk, NOON + MINUTE) == []
+    after = await desk.row("clock_due")
+    assert (before["record_id"], after["record_id"]) == (deal, deal)
+    friday = datetime.fromisoformat("2026-03-06T10:00:00+01:00")
+    assert before["due_at"] < after["due_at"] == friday
+    assert await looks(desk, friday - MINUTE, friday) == [deal]
+
+
+async def test_an_absence_of_the_responsible_is_heard_at_the_next_look(desk: Desk) -> None:
+    await published(desk, dated("due", "offer", on_duty=True))
+    hers = await desk.deal(fields={"visit_at": (NOON + HOUR).isoformat()})
+    his = await desk.deal(fields={"visit_at": (NOON + HOUR).isoformat()}, responsible="ben")
+    assert await looks(desk, NOON) == []
+    await desk.run(lambda tx: builders.absence(tx, "ada", NOON, NOON + DAY))
+    assert await looks(desk, NOON + MINUTE, NOON + HOUR) == [his]
+    assert await looks(desk, NOON + DAY) == [hers]
+
+
+async def test_a_change_that_leaves_a_date_that_is_due_as_it_was_does_not_make_it_past(desk: Desk) -> None:
+    await published(desk, dated("due", "offer"))
+    deal = await desk.deal(fields={"visit_at": (NOON + HOUR).isoformat()})
+    await looks(desk, NOON)
+    async with desk.locked(deal):  # somebody has it just then
+        assert await looks(desk, NOON + HOUR) == []
+    await desk.run(f"update record set responsible_id = 'ben' where id = {deal}")
+    assert await looks(desk, NOON + HOUR + MINUTE) == [deal]
+
+
+async def test_a_date_reached_in_the_recycle_bin_is_not_reached(desk: Desk) -> None:
+    await published(desk, dated("due", "offer"))
+    deal = await desk.deal(fields={"visit_at": (NOON + HOUR).isoformat()})
+    await looks(desk, NOON)
+    async with desk.locked(deal) as locked:
+        await delete(locked, By("eve", NOON))
+    assert await looks(desk, NOON + 2 * HOUR) == []
+    async with desk.locked(deal) as locked:
+        await restore(locked, By("eve", NOON + 2 * HOUR))
+    assert await looks(desk, NOON + 3 * HOUR) == []
+
+
+@pytest.mark.parametrize("how", ["todo", "task", "meeting", "wait"])
+async def test_whatever_is_to_be_done_or_waited_for_ends_an_idleness_and_begins_another(
+    desk: Desk, how: str
+) -> None:
+    await published(desk, trigger("forgotten", "offer", event="idle", idle_for={"hours": 1}))
+    deal = await idle_deal(desk)
+    own = {"record_id": deal, "visit_no": 1}
+    rows: dict[str, tuple[str, dict[str, Any], str]] = {
+        "todo": ("todo", {"employee_id": "ada", "subject": "Call", "created_at": NOON}, "completed_at"),
+        "task": (
+            "task", {"assignee_id": "ada", "name": "Measure", "creator": "ada", "created_at": NOON},
+            "ended_at",
+        ),
+        "meeting": (
+            "meeting",
+            {"type": "call", "subject": "Call", "starts_at": NOON, "ends_at": NOON + HOUR, "uid": "1",
+             "state": "planned", "responsible_id": "ada", "created_at": NOON, "created_by": "ada",
+             "changed_at": NOON},
+            "ended_at",
+        ),
+        "wait": (
+            "hold",
+            {"rule": "w", "kind": "wait", "turn": NOON, "opened_at": NOON, "state": "waiting"}, "ended_at",
+        ),
+    }  # fmt: skip
+    table, row, ended = rows[how]
+    await desk.run(lambda tx: write(tx, [Rows(table, [own | row])]))
+    assert await looks(desk, NOON, NOON + 2 * HOUR) == []
+    also = {"task": ", ended_how = 'completed'", "wait": ", outcome = 'done'"}.get(how, "")
+    await desk.run(f"update {table} set {ended} = '{(NOON + 2 * HOUR).isoformat()}'{also}")
+    assert await looks(desk, NOON + 3 * HOUR - MINUTE, NOON + 3 * HOUR) == [deal]
+
+
+async def test_one_trigger_that_cannot_be_carried_out_stops_no_other_and_the_owner_is_told(
+    desk: Desk,
+) -> None:
+    broken = {"field": "record.amount", "op": "less", "value": {"spoilt": "by hand"}}
+    await published(desk, dated("broken", "repair") | {"condition": broken}, pipeline="service")
+    await published(desk, dated("due", "offer"))
+    soon = {"visit_at": (NOON + HOUR - MINUTE).isoformat()}
+    poison = await desk.deal(pipeline="service", stage="intake", fields=soon)
+    deal = await desk.deal(fields={"visit_at": (NOON + HOUR).isoformat()})
+    assert await looks(desk, NOON, NOON + HOUR) == [deal]
+    later = [NOON + (n + 2) * HOUR for n in range(MOST_ATTEMPTS)]
+    assert await looks(desk, *later) == []
+    (told,) = await desk.rows("notification")
+    assert (told["employee_id"], told["record_id"]) == ("eve", poison)
+    assert "Trigger broken" in told["body"]
+    assert (await desk.journal(poison))[-1][0] == "trigger_failed"
+    assert await desk.rows("clock_due") == []
+
+
+async def test_a_schedule_spoilt_by_hand_stops_no_other_trigger(desk: Desk) -> None:
+    await published(desk, dated("due", "offer"), dated("odd", "deal"))
+    await desk.run("update clock_trigger set definition = '[]' where trigger = 'odd'")
+    deal = await desk.deal(fields={"visit_at": (NOON + HOUR).isoformat()})
+    assert await looks(desk, NOON, NOON + HOUR) == [deal]
+    assert await stage(desk, deal) == "offer"

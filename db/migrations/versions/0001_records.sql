@@ -158,7 +158,7 @@ CREATE TABLE record (
     CONSTRAINT fk_record_company_id FOREIGN KEY(company_id) REFERENCES company (id) ON DELETE SET NULL,
     CONSTRAINT fk_record_parent_id FOREIGN KEY(parent_id) REFERENCES record (id) ON DELETE SET NULL
 );
-CREATE INDEX ix_record_responsible_id ON record (responsible_id);
+CREATE INDEX ix_record_responsible_id_id ON record (responsible_id, id);
 CREATE INDEX ix_record_own_email ON record USING gin ((fields -> 'email')) WHERE fields ? 'email';
 CREATE INDEX ix_record_deleted ON record (deleted_at) WHERE deleted_at is not null;
 CREATE INDEX ix_record_behind ON record (id) WHERE journey_visit < visit_no;

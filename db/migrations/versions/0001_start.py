@@ -23,7 +23,10 @@ FILES = (
     "0001_sms.sql",
     "0001_sales.sql",
     "0001_feed.sql",
+    "0001_clock.sql",
 )
+FUNCTIONS = ("0001_functions.sql", "0001_clock_functions.sql")
+TRIGGERS = "0001_clock_marks.sql"
 APPEND_ONLY = """
 create function refuse_change() returns trigger language plpgsql as $$
 begin
@@ -35,16 +38,19 @@ end $$
 
 def upgrade() -> None:
     for name in FILES:
-        for statement in Path(__file__).with_name(name).read_text(encoding="utf-8").split(";\n"):
-            if statement.strip():
-                op.execute(statement)
-    functions = Path(__file__).with_name("0001_functions.sql").read_text(encoding="utf-8")
-    for statement in functions.split("$$;\n"):
-        if statement.strip():
-            op.execute(statement + "$$")
+        _run(name, ";\n")
+    for name in FUNCTIONS:
+        _run(name, "$$;\n", ending="$$")
+    _run(TRIGGERS, ";\n")
     op.execute(APPEND_ONLY)
     for table in ("journal", "rule_set"):
         op.execute(
             f"create trigger append_only before update or delete or truncate on {table} "
             "for each statement execute function refuse_change()"
         )
+
+
+def _run(name: str, end: str, ending: str = "") -> None:
+    for statement in Path(__file__).with_name(name).read_text(encoding="utf-8").split(end):
+        if statement.strip():
+            op.execute(statement + ending)
