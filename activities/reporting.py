@@ -11,6 +11,7 @@ from sqlalchemy import text
 from activities import exceptions, senders
 from activities.client import Answer, Heard, record_activity
 from activities.house import House
+from activities.known_addresses import addresses_of
 from activities.quarantine import Caught, keep_aside
 from db.engine import Transaction
 from db.rows import Ids
@@ -52,13 +53,15 @@ async def report(
     """Record an activity, of the sender's client where it is bound to nobody.
 
     What somebody on the exception list does is `quarantined`, what nobody we know does `unknown_client`:
-    neither is recorded as activity. Raises `Refused` when its record or client is unknown.
+    neither is recorded as activity. The list is asked for who it was: the sender and the client named; of an
+    activity that names neither, all the addresses of its record's client. Raises `Refused` when its record or
+    client is unknown.
     """
     if heard.type not in NEVER_KEPT_ASIDE:
-        entry = await exceptions.listed(tx, emails=sender.emails, phones=sender.phones)
-        known = entry and (await tx.execute(_KNOWN, {"id": heard.external_id})).scalar_one()
-        if entry and not known:
-            address = sender.email or sender.phone
+        known = await addresses_of(tx, emails=sender.emails, phones=sender.phones, **_named(heard, sender))
+        entry = await exceptions.listed(tx, emails=known.emails, phones=known.readable(house.mail.region))
+        if entry and not (await tx.execute(_KNOWN, {"id": heard.external_id})).scalar_one():
+            address = sender.email or sender.phone or entry
             caught = Caught(heard.type, heard.external_id, address, entry, heard.detail)
             await keep_aside(tx, caught, now)
             return Answer("quarantined", [], [])
@@ -66,8 +69,17 @@ async def report(
         client = await senders.client_of(tx, emails=sender.emails, phones=sender.phones)
         if not client.known:
             return Answer("unknown_client", [], [])
-        heard = heard._replace(contact=client.contact, company=client.company)
+        record = None if client.contact or client.company else client.records[0]
+        heard = heard._replace(
+            record=record, contact=client.contact, company=client.company, also=client.records
+        )
     return await record_activity(tx, book, ids, house, heard, now)
+
+
+def _named(heard: Heard, sender: Sender) -> dict[str, int | None]:
+    """Whose addresses count beside the sender's."""
+    nobody = heard.contact is None and heard.company is None and sender == Sender()
+    return {"contact": heard.contact, "company": heard.company, "record": heard.record if nobody else None}
 
 
 _KNOWN = text("select exists (select 1 from client_activity where external_id = :id)")

@@ -372,6 +372,60 @@ async def test_an_activity_may_say_who_it_was(api: Api, database: Database, stor
     assert (await api.made("/client-activities", **again))["happened"] == "no_match"
 
 
+LISTED = ["clara@client.example", "client.example", "030 901820", "office@c.example"]
+
+
+@pytest.mark.parametrize("value", LISTED)
+async def test_what_is_reported_of_a_listed_client_or_its_record_is_kept_aside(
+    api: Api, database: Database, stored: Stored, value: str
+) -> None:
+    async with database.transaction() as tx:
+        company = await builders.client_company(tx, emails=["office@c.example"])
+        clara = await builders.contact(tx, company_id=company, phones=["+4930901820"])
+        deal = await builders.deal(tx, contact=clara, company=company)
+        fields = {"email": ["clara@client.example", "office@c.example"], "phone": ["030/901820"]}
+        lead = await builders.lead(tx, fields=fields)
+    await api.made("/exceptions", entries=[value])
+    bound: list[dict[str, Any]] = [{"record": deal}, {"record": lead}]
+    bound.append({"company": company} if value.startswith("office") else {"contact": clara})
+    for number, whose in enumerate(bound):
+        report = {"id": str(number), "type": "call"} | whose
+        assert (await api.made("/client-activities", **report))["happened"] == "quarantined"
+        paid = report | {"id": f"paid {number}", "type": "payment"}
+        assert (await api.made("/client-activities", **paid))["happened"] == "no_match"
+    assert {row["type"] for row in await stored("select type from client_activity")} == {"payment"}
+    # who it was is said, and is somebody else
+    other = {"id": "other", "type": "call", "record": deal, "from_phone": "+49 30 1234567"}
+    assert (await api.made("/client-activities", **other))["happened"] == "no_match"
+
+
+async def test_no_record_is_created_for_somebody_on_the_list(
+    api: Api, database: Database, stored: Stored
+) -> None:
+    async with database.transaction() as tx:
+        clara = await builders.contact(tx)
+        company = await builders.client_company(tx, phones=["+4930901820"])
+    await api.made("/exceptions", entries=["@client.example", "030 901820", "x@spam.example"])
+    lead = {"type": "lead", "pipeline": "leads", "title": "Stairs", "source": "web form"}
+    of: list[dict[str, Any]] = [
+        {"contact": clara}, {"company": company}, {"fields": {"email": "X@Spam.example"}},
+        {"fields": {"phone": "+49 30 901820"}},
+    ]  # fmt: skip
+    for whose in of:
+        for _ in range(2):
+            key = {"Idempotency-Key": f"form {whose}"}
+            answer = await api.post("/records", json=lead | whose, headers=key)
+            assert answer.status_code == 422, answer.text
+            assert answer.json()["type"] == "urn:jalon:problem:on-exception-list"
+    assert await stored("select id from record") == []
+    aside = await stored("select channel, entry, detail from quarantined order by id")
+    by = [row["entry"] for row in aside]
+    assert by == ["client.example", "+4930901820", "x@spam.example", "+4930901820"]
+    assert {row["channel"] for row in aside} == {"record"}
+    assert aside[0]["detail"]["title"] == "Stairs"
+    await api.made("/records", **lead, fields={"email": "nora@new.example"})
+
+
 # -- events for triggers -----------------------------------------------------------------------------
 async def test_a_webhook_fires_a_trigger_once_and_forged_ones_do_nothing(hooks: Api, stored: Stored) -> None:
     (deal,) = [row["id"] for row in await stored("select id from record")]
