@@ -1,5 +1,6 @@
 """All tables; importing this fills `SQLModel.metadata`."""
 
+from db.tables.bin import Binned
 from db.tables.bookings import Booking, BookingResource, Resource
 from db.tables.clients import ClientChange
 from db.tables.clock import ClockChanged, ClockDue, ClockSweep, ClockTrigger
@@ -19,6 +20,7 @@ from db.tables.work import Firing, HeardEvent, Hold, Journal, Ledger
 
 __all__ = [
     "Absence",
+    "Binned",
     "Booking",
     "BookingResource",
     "Calendar",
