@@ -82,6 +82,7 @@ class Setting(NamedTuple):
     series: frozenset[str] = frozenset()
     stamps: frozenset[str] = frozenset()
     pipelines: Mapping[RecordType, Mapping[str, Mapping[str, str]]] = {}  # stages by pipeline, of both types
+    sms_providers: frozenset[str] = frozenset({"console"})  # that the installation has
 
 
 class Effect(Written):
