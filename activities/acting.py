@@ -24,7 +24,7 @@ from domain.rule import Rule
 async def carry_out(runner: Runner, run: Run, rule: Rule, effect: Effect, verdict: Verdict | None) -> Outcome:
     """Let the effect act; what cannot be had fails the step."""
     locked, house = runner.locked, runner.house
-    at = runner.on_time(run.due)
+    at = runner.on_time(runner.released(run))
     act = Act(locked, run.visit_no, rule, run.n, at, runner.ids, house.mail, house.sms, house.documents)
     alone = effect.executes or runner.careful
     try:

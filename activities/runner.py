@@ -75,6 +75,13 @@ class Runner:
         """The instant an act is booked at: its due time if it is on time, else now."""
         return due if due is not None and self.now <= due + self.house.punctual else self.now
 
+    def released(self, run: Run) -> datetime | None:
+        """When an act may be made: when it is due, and not before its visit is opened."""
+        visit = self.locked.visit(run.visit_no)
+        if run.due and visit and visit.opens_at:
+            return max(run.due, visit.opens_at)
+        return run.due
+
     def end(
         self, run: Run, outcome: Outcome, done: Done | None = None, error: str = "",
         verdict: Verdict | None = None, actor: str = "system",
@@ -156,7 +163,7 @@ class Runner:
             return Outcome(result="pending", waiting="suspended", due=run.due, at=self.now), None
         if late := self._catch_up(run, rule):
             return late, None
-        at = self.on_time(run.due)
+        at = self.on_time(self.released(run))
         if rule.repeat != "every_visit" and repeats(rule, await self._past(rule), self._pass(run), at):
             return Outcome(result="skipped", reason="repeat", at=at), None
         leaving = self.leaving(run, version)
@@ -170,10 +177,11 @@ class Runner:
 
     def _catch_up(self, run: Run, rule: Rule) -> Outcome | None:
         """What `catch_up` makes of a step that is overdue at its release, which is now."""
-        if run.due is None or run.released or self.now <= run.due + self.house.punctual:
+        due = self.released(run)
+        if due is None or run.released or self.now <= due + self.house.punctual:
             return None
         zone, place = self.locked.zone, self.locked.key(run.rule)
-        at = catch_up_at(rule.schedule.catch_up, run.due, self.now, zone, place)
+        at = catch_up_at(rule.schedule.catch_up, due, self.now, zone, place)
         if at is None:
             return Outcome(result="skipped", reason="too_late", at=self.now)
         return Outcome(result="pending", waiting="spread", due=at, at=self.now) if at > self.now else None

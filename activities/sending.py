@@ -89,7 +89,7 @@ class Sender:
         return found
 
     async def _claim(self, runner: Runner, run: Run) -> Attempt | Outcome:
-        locked, at = runner.locked, runner.on_time(run.due)
+        locked, at = runner.locked, runner.on_time(runner.released(run))
         messages = await read(locked.tx, key_of(locked, run))
         if any(message.state == "sending" for message in messages):  # no fence: it was passed
             rule = (await locked.rules(run.visit_no)).rule(run.rule)

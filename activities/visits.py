@@ -135,7 +135,8 @@ async def _missed(locked: Locked, progress: Progress) -> list[Event]:
                 events.append(left)
             continue
         steps = (await locked.rules(visit.visit_no)).plan(visit.stage_id)
-        events.append(Opened(visit.visit_no, visit.stage_id, steps, visit.entered_at, left))
+        begins = Opened(visit.visit_no, visit.stage_id, steps, visit.entered_at, left, visit.opens_at)
+        events.append(begins)
     return events
 
 

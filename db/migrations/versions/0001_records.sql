@@ -249,6 +249,7 @@ CREATE TABLE visit (
     actor VARCHAR NOT NULL,
     pass_no INTEGER DEFAULT 1 NOT NULL,
     entered_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    opens_at TIMESTAMP WITH TIME ZONE,
     opened_at TIMESTAMP WITH TIME ZONE,
     left_at TIMESTAMP WITH TIME ZONE,
     left_reason VARCHAR,
