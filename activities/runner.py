@@ -15,6 +15,7 @@ from activities.again import next_attempt
 from activities.effect import Done
 from activities.house import House
 from activities.past import past
+from activities.trial import Key, Trial
 from db.facts import LedgerRow
 from db.journal import key, line
 from db.locked import Locked
@@ -39,6 +40,11 @@ class Run(NamedTuple):
     due: datetime | None = None
     released: bool = False
 
+    @property
+    def key(self) -> Key:
+        """Which act of the record it is."""
+        return Key(self.visit_no, self.rule, self.n)
+
 
 class Admitted(NamedTuple):
     """A step that may act: its rule, the version it stands in, and what its condition said."""
@@ -51,15 +57,20 @@ class Admitted(NamedTuple):
 class Runner:
     """The acts of one transaction on one record. `now` is the one clock; call `flush` before the commit.
 
-    `careful` writes every act by itself, so that a row the database refuses fails its own step alone.
+    `trial`: how the attempt goes about it.
     """
 
     def __init__(
-        self, locked: Locked, house: House, ids: Ids, now: datetime, *, careful: bool = False
+        self, locked: Locked, house: House, ids: Ids, now: datetime, *, trial: Trial | None = None
     ) -> None:
-        self.locked, self.house, self.ids, self.now, self.careful = locked, house, ids, now, careful
+        self.locked, self.house, self.ids, self.now, self.trial = locked, house, ids, now, trial or Trial()
         self._rows: list[Rows | Change] = []
         self.bells: list[Bell] = []  # of records born meanwhile, to be rung after the commit
+
+    @property
+    def careful(self) -> bool:
+        """Whether every act is written by itself, so that what goes wrong fails its own step alone."""
+        return self.trial.careful
 
     # -- writing -------------------------------------------------------------------------------
     def add(self, *rows: Rows | Change) -> None:

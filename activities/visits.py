@@ -54,7 +54,7 @@ class Drive:
         step = self.progress.step(visit_no, rule)
         written = (await self.runner.locked.rules(visit_no)).rule(rule)
         at = step.turn if step and step.turn else self.runner.now
-        found = await plan(self.runner, written, at) if step else Due(at=at)
+        found = await plan(self.runner, visit_no, written, at) if step else Due(at=at)
         return Planned(visit_no, rule, found, at)
 
     async def _run(self, visit_no: int, rule: str, n: int) -> list[Command]:

@@ -15,6 +15,7 @@ from db.tables.records import ClientActivity, Outbox, Record, Request, Visit
 from db.tables.rules import Pipeline, Rotation, RuleSet, Stage, Suspension
 from db.tables.sales import ProductLine, SalesDocument
 from db.tables.sms import SmsReport
+from db.tables.strikes import Strike
 from db.tables.tasks import Task, TaskItem, TaskLine
 from db.tables.work import Firing, HeardEvent, Hold, Journal, Ledger
 
@@ -68,6 +69,7 @@ __all__ = [
     "SmsReport",
     "Stage",
     "StampImage",
+    "Strike",
     "Suspension",
     "Task",
     "TaskItem",

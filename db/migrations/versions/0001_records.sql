@@ -305,3 +305,16 @@ CREATE TABLE heard_event (
     CONSTRAINT pk_heard_event PRIMARY KEY (record_id, trigger, at),
     CONSTRAINT fk_heard_event_record_id FOREIGN KEY(record_id) REFERENCES record (id) ON DELETE CASCADE
 );
+
+CREATE TABLE strike (
+    record_id BIGINT NOT NULL,
+    visit_no INTEGER NOT NULL,
+    rule VARCHAR NOT NULL,
+    n INTEGER DEFAULT 0 NOT NULL,
+    deaths INTEGER DEFAULT 0 NOT NULL,
+    faults INTEGER DEFAULT 0 NOT NULL,
+    error VARCHAR DEFAULT '' NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT pk_strike PRIMARY KEY (record_id, visit_no, rule, n),
+    CONSTRAINT fk_strike_record_id FOREIGN KEY(record_id) REFERENCES record (id) ON DELETE CASCADE
+);
