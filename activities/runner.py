@@ -157,17 +157,23 @@ class Runner:
 
     async def admit(self, run: Run) -> Admitted | Outcome:
         """Everything between the key and the effect; if the step does not act, that is written down."""
-        if not self.passes(run):
-            return self.end(run, Outcome(result="stale", reason="outrun", at=self.now))
-        version = await self.locked.rules(run.visit_no)
-        rule = version.rule(run.rule)
-        refused, verdict = await self._may_act(run, rule, version)
-        if refused is None:
-            return Admitted(rule, version, verdict)
+        found = await self.judge(run)
+        if isinstance(found, Admitted):
+            return found
+        refused, verdict = found
         if refused.result != "pending":
             return self.end(run, refused, verdict=verdict)
         self.add(self.said(run, refused, {}, verdict))
         return refused
+
+    async def judge(self, run: Run) -> Admitted | tuple[Outcome, Verdict | None]:
+        """The same, and nothing is written."""
+        if not self.passes(run):
+            return Outcome(result="stale", reason="outrun", at=self.now), None
+        version = await self.locked.rules(run.visit_no)
+        rule = version.rule(run.rule)
+        refused, verdict = await self._may_act(run, rule, version)
+        return Admitted(rule, version, verdict) if refused is None else (refused, verdict)
 
     async def _may_act(self, run: Run, rule: Rule, version: Version) -> tuple[Outcome | None, Verdict | None]:
         if self.locked.suspended(run.rule):

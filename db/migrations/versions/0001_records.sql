@@ -29,6 +29,7 @@ CREATE TABLE message (
     sent_at TIMESTAMP WITH TIME ZONE,
     error VARCHAR DEFAULT '' NOT NULL,
     accepted JSONB DEFAULT '[]'::jsonb NOT NULL,
+    doubtful JSONB DEFAULT '[]'::jsonb NOT NULL,
     refused JSONB DEFAULT '{}'::jsonb NOT NULL,
     provider VARCHAR DEFAULT '' NOT NULL,
     provider_id VARCHAR DEFAULT '' NOT NULL,
