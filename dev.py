@@ -23,11 +23,13 @@ USAGE = """usage: python3 dev.py VERB [ARGUMENTS]
   check           ruff, mypy, import-linter
   up              the whole system on this machine, until Ctrl-C
   bench [ARGS]    what the product costs beside bare Temporal
+  model [ARGS]    random scenarios through the engine or the stack, and the reference model
   traces FILE …   real journeys through the engine and the reference model
   lock            write the lock files again, with the newest versions that pyproject.toml allows"""
 
 COMMANDS = {
     "test": ["pytest"],
+    "model": ["tests.model"],
     "traces": ["tests.traces"],
     "up": ["cli", "up"],
     "bench": ["tests.bench"],

@@ -66,8 +66,7 @@ class Door:
         """Tell an event; what the API refuses, because nothing can come of it, is no event."""
         match event["type"]:
             case "move":
-                body = {"stage": event["stage"], "by": event.get("by", "ann")}
-                await self._post(f"/records/{record_id}/move", body)
+                await self._post(f"/records/{record_id}/move", {"stage": event["stage"]})
             case "change_pipeline":
                 body = {"pipeline": self._prefix + event["pipeline"], "stage": event.get("stage")}
                 await self._post(f"/records/{record_id}/pipeline", body)

@@ -1,6 +1,5 @@
 """All tables; importing this fills `SQLModel.metadata`."""
 
-from db.tables.bin import Binned
 from db.tables.bookings import Booking, BookingResource, Resource
 from db.tables.clients import ClientChange
 from db.tables.clock import ClockChanged, ClockDue, ClockSweep, ClockTrigger
@@ -15,13 +14,11 @@ from db.tables.records import ClientActivity, Outbox, Record, Request, Visit
 from db.tables.rules import Pipeline, Rotation, RuleSet, Stage, Suspension
 from db.tables.sales import ProductLine, SalesDocument
 from db.tables.sms import SmsReport
-from db.tables.strikes import Strike
 from db.tables.tasks import Task, TaskItem, TaskLine
 from db.tables.work import Firing, HeardEvent, Hold, Journal, Ledger
 
 __all__ = [
     "Absence",
-    "Binned",
     "Booking",
     "BookingResource",
     "Calendar",
@@ -69,7 +66,6 @@ __all__ = [
     "SmsReport",
     "Stage",
     "StampImage",
-    "Strike",
     "Suspension",
     "Task",
     "TaskItem",

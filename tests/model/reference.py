@@ -1,8 +1,9 @@
 """The reference model: what one record's rules do, told a second time, from the specification alone.
 
-Clear rather than fast, and nothing here comes from the product: the standard library is all it imports,
-its calendar arithmetic is its own. `run` takes a scenario (plain JSON) and gives the journal's outcomes.
-Time is virtual. Every instant inside is an aware `datetime` in UTC.
+Clear rather than fast, and nothing here comes from the product: the standard library and its two other parts
+are all it imports, `reference_steps` (what it remembers) and `reference_values` (what it computes with).
+`run` takes a scenario (plain JSON, described in `scenarios.py`) and gives the journal's outcomes.
+Time is virtual. Every instant is an aware `datetime` in UTC.
 
 How to read it: `Model.run` takes the events one by one; before each, `settle` does what is due; after
 each, `settle` does what it made due at once. A step goes
@@ -15,249 +16,21 @@ each, `settle` does what it made due at once. A step goes
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal, InvalidOperation
-from functools import cache
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-Json = dict[str, Any]
+from tests.model import reference_values as values
+from tests.model.reference_steps import Caused, Chain, Step, Visit, full, listens, move_of, repeats
+from tests.model.reference_values import DAY, HOUR, Calendar, Json, length_of, parse_instant
 
-TRANSITIONS = {"change_stage", "change_status", "change_pipeline", "delete_record"}
 HOLDS = {"wait", "control"}
-WRONG_PIPELINE = "wrong_pipeline"  # the reason of a `change_pipeline` that cannot be
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-DAY = timedelta(days=1)
-HOUR = timedelta(hours=1)
+RESULTS = {"add_comment": "id", "create_todo": "id", "generate_code": "code", "send_email": "message_id"}
+EVERYWHERE = {"record", "everything"}
 
-
-# ---------------------------------------------------------------- clocks and calendars
-
-
-def parse_instant(text: str) -> datetime:
-    """An instant with an offset, as UTC."""
-    return datetime.fromisoformat(text).astimezone(UTC)
-
-
-def at_wall(day: date, clock: time, zone: ZoneInfo) -> datetime:
-    """The instant of a wall-clock time: one that does not exist moves forward by the gap, of two the first.
-
-    `fold=0` is both: in a gap it takes the offset from before it, of two equal times the first.
-    """
-    return datetime.combine(day, clock.replace(fold=0), zone).astimezone(UTC)
-
-
-class Calendar:
-    """Working time: `week` by day name, `holidays`, and `exceptions` (a date's own intervals)."""
-
-    def __init__(self, data: Json, zone: str) -> None:
-        self.zone = ZoneInfo(data.get("zone") or zone)
-        self.week = [data.get("week", {}).get(name, []) for name in WEEKDAYS]
-        self.special: dict[str, list[list[str]]] = {day: [] for day in data.get("holidays", [])}
-        self.special.update(data.get("exceptions", {}))
-        self.known: dict[date, list[tuple[datetime, datetime]]] = {}
-
-    def intervals(self, day: date) -> list[tuple[datetime, datetime]]:
-        """The working intervals of a local day, in order, in UTC."""
-        if day not in self.known:
-            spans = self.special.get(day.isoformat(), self.week[day.weekday()])
-            self.known[day] = sorted((self._instant(day, a), self._instant(day, b)) for a, b in spans)
-        return self.known[day]
-
-    def _instant(self, day: date, clock: str) -> datetime:
-        if clock == "24:00":
-            return at_wall(day + DAY, time(0), self.zone)
-        return at_wall(day, time.fromisoformat(clock), self.zone)
-
-    def _around(self, at: datetime, sign: int) -> Iterator[tuple[datetime, datetime]]:
-        """All intervals that may touch what comes after (sign 1) or before (sign -1) an instant."""
-        day = at.astimezone(self.zone).date() - sign * DAY
-        for n in range(5 * 366):
-            spans = self.intervals(day + sign * n * DAY)
-            yield from spans if sign > 0 else reversed(spans)
-        raise ValueError("no working time")
-
-    def forward(self, at: datetime) -> datetime:
-        """The first working instant from `at` on; both ends of an interval belong to it."""
-        return next(max(start, at) for start, end in self._around(at, 1) if at <= end)
-
-    def count_time(self, at: datetime, left: timedelta, sign: int) -> datetime:
-        """`left` of working time after (sign 1) or before (sign -1) `at`."""
-        for start, end in self._around(at, sign):
-            first, last = (max(start, at), end) if sign > 0 else (start, min(end, at))
-            if last <= first:
-                continue
-            if last - first >= left:
-                return first + left if sign > 0 else last - left
-            left -= last - first
-        raise ValueError("no working time")
-
-    def count_days(self, day: date, left: int, sign: int) -> date:
-        """The `left`-th working day after (before) a day."""
-        while left:
-            day += sign * DAY
-            left -= bool(self.intervals(day))
-        return day
-
-
-@cache
-def calendar_of(text: str, zone: str) -> Calendar:
-    return Calendar(json.loads(text), zone)
-
-
-def read_moment(value: object, zone: ZoneInfo) -> datetime | None:
-    """A date field's instant: a bare date is its 00:00 in the zone; None if empty or unreadable."""
-    if not isinstance(value, str):
-        return None
-    try:
-        if len(value) == 10:
-            return at_wall(date.fromisoformat(value), time(0), zone)
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        return at_wall(moment.date(), moment.time(), zone)
-    return moment.astimezone(UTC)
-
-
-def length_of(period: Json) -> timedelta:
-    """A period as elapsed time, a day being 24 hours."""
-    return timedelta(**period)
-
-
-# ---------------------------------------------------------------- conditions
-
-
-def is_empty(value: object) -> bool:
-    return value is None or value in ("", [])
-
-
-def number(value: object) -> Decimal | None:
-    if isinstance(value, bool):
-        return None
-    try:
-        found = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    return found if found.is_finite() else None
-
-
-def order(left: object, right: object, zone: ZoneInfo) -> int:
-    """-1, 0 or 1: as numbers, else as instants, else as texts without regard to case."""
-    moment = read_moment(left, zone)
-    if moment and len(str(left)) == 10:  # a bare date is compared as a date
-        left, other = (
-            moment.astimezone(zone).date().isoformat(),
-            read_moment(right, zone) if isinstance(right, str) else right,
-        )
-        right = other.astimezone(zone).date().isoformat() if isinstance(other, datetime) else right
-        return (left > str(right)) - (left < str(right))
-    for read in (number, lambda value: value if isinstance(value, datetime) else read_moment(value, zone)):
-        a, b = read(left), read(right)
-        if a is not None and b is not None:
-            return (a > b) - (a < b)  # type: ignore[operator]  # both were read by the same reader
-    text, than = str(left).casefold(), str(right).casefold()
-    return (text > than) - (text < than)
-
-
-def fields_read(tree: Json | None) -> set[str]:
-    """The references a condition reads."""
-    if not tree:
-        return set()
-    for word in ("all", "any"):
-        if word in tree:
-            return set().union(*(fields_read(part) for part in tree[word]))
-    if "not" in tree:
-        return fields_read(tree["not"])
-    value = tree.get("value")
-    other = {value["field"]} if isinstance(value, dict) and "field" in value else set()
-    return {tree["field"]} | other
-
-
-# ---------------------------------------------------------------- visits, chains, steps
-
-
-@dataclass(eq=False)
-class Chain:
-    on_exit: str
-    steps: list[Step] = field(default_factory=list)
-    left: bool = False  # the stage was left, and this chain's rest goes on by `on_exit`
-    cut: bool = False  # a blocking wait that had not ended stood in a kept chain
-
-    @property
-    def run_now(self) -> bool:
-        return self.left and self.on_exit == "run_now"
-
-
-@dataclass(eq=False)
-class Visit:
-    no: int
-    pass_no: int
-    pipeline: str
-
-
-@dataclass(eq=False)
-class Step:
-    rule: Json
-    visit: Visit
-    chain: Chain
-    index: int
-    state: str = "idle"
-    due: datetime | None = None  # of a pending step
-    turn: datetime | None = None
-    opened: datetime | None = None  # of a hold
-    end: datetime | None = None  # when an open wait ends, or an open control becomes late
-    late: bool = False
-    outcome: str = ""
-
-    @property
-    def kind(self) -> str:
-        return str(self.rule["kind"])
-
-    @property
-    def params(self) -> Json:
-        return self.rule.get("params") or {}
-
-    @property
-    def schedule(self) -> Json:
-        return self.rule.get("schedule") or {}
-
-    @property
-    def limit(self) -> Json:
-        """The schedule of a hold's end."""
-        word = {"wait": "until", "control": "deadline"}.get(self.kind)
-        return (self.params[word] or {}) if word else {"after": self.params["hold_timeout"]}
-
-    @property
-    def waits_for_task(self) -> bool:
-        return self.kind == "create_task" and bool(self.params.get("hold_until_closed"))
-
-    @property
-    def blocks(self) -> bool:
-        return self.waits_for_task or (self.kind == "wait" and self.params.get("mode", "block") == "block")
-
-    @property
-    def acts_last(self) -> bool:
-        """A transition, or a wait whose time-out moves the record."""
-        return self.kind in TRANSITIONS or (self.state == "open" and move_of(self, "on_timeout") is not None)
-
-    @property
-    def clock(self) -> datetime | None:
-        """The next instant at which the clock concerns this step."""
-        return self.due if self.state == "pending" else self.end if self.state == "open" else None
-
-    @property
-    def in_progress(self) -> bool:
-        """Does this step hold up its chain?"""
-        return self.state in ("pending", "no_value", "unmet") or (self.state == "open" and self.blocks)
-
-
-def move_of(step: Step, word: str) -> str | None:
-    """The stage a wait's `on_client` or `on_timeout` moves to."""
-    what = step.params.get(word)
-    return what.get("move_to") if step.kind == "wait" and isinstance(what, dict) else None
+Next = tuple[datetime, int, datetime, tuple[int, int], Callable[[], None]]
 
 
 class Model:
@@ -266,29 +39,32 @@ class Model:
     def __init__(self, scenario: Json) -> None:
         self.scenario = scenario
         self.pipelines: dict[str, Json] = scenario["pipelines"]
-        self.zone = ZoneInfo(scenario["zone"])
-        data = scenario.get("calendar")
-        self.calendar = calendar_of(json.dumps(data), scenario["zone"]) if data else None
+        self.people: dict[str, Json] = scenario.get("people") or {}
         record = scenario["record"]
         self.pipeline: str = record["pipeline"]
         self.stage: str = record["stage"]
-        self.fields: Json = dict(record.get("fields") or {})
+        self.responsible: str = record.get("responsible", "")
+        self.absences = {who: list(data.get("absences", [])) for who, data in self.people.items()}
+        self.fields: Json = {full(name): value for name, value in (record.get("fields") or {}).items()}
+        self.results: dict[tuple[int, str], object] = {}  # of this visit's rules, by visit and reference
         self.now = datetime.min.replace(tzinfo=UTC)
-        self.visit = Visit(0, 1, self.pipeline)
+        self.visit = Visit(0, 1, self.pipeline, self.now, 0)
         self.alive: list[Step] = []  # what has no outcome yet: oldest visit first, then as listed
+        self.caused: list[Caused] = []
         self.entries: list[list[Any]] = []
         self.done: dict[tuple[str, str], list[tuple[datetime, Visit]]] = {}  # for `repeat`
         self.seen: set[str] = set()  # ids of client activities
+        self.activities: list[tuple[datetime, str, bool]] = []  # when, of what type, was the record suspended
+        self.fired: dict[str, datetime] = {}  # when a trigger last moved the record
         self.automatic: list[datetime] = []
-        self.suspended = False
+        self.covers: set[str] = set()
         self.deleted = False
 
     # ------------------------------------------------------------ events
 
     def run(self) -> list[list[Any]]:
         for event in self.scenario["events"]:
-            at = parse_instant(event["at"])
-            self.settle(at)
+            self.settle(at := parse_instant(event["at"]))
             self.now = max(self.now, at)
             self.happen(event)
             self.settle(at)
@@ -299,44 +75,75 @@ class Model:
         kind = event["type"]
         if kind == "create":
             self.enter(self.stage)
-        elif self.deleted or not self.visit.no:
-            return
-        elif kind == "move":
-            stages = [stage["id"] for stage in self.pipelines[self.pipeline]["stages"]]
-            if event["stage"] != self.stage and event["stage"] in stages:  # else the call is refused
-                self.move(event["stage"])
-        elif kind == "change_pipeline":
-            landing = self.landing(event["pipeline"], event.get("stage"))
-            if landing:
-                self.change_pipeline(event["pipeline"], landing)
-        elif kind == "client":
-            self.client(event)
-        elif kind == "task":
-            self.close_tasks(event["rule"])
-        elif kind == "edit":
-            self.edit(event["fields"])
-        elif kind == "delete":
+        elif kind == "restore" and self.deleted:
+            self.deleted = False
+            self.enter(self.stage)
+        if kind not in ("create", "restore") and self.visit.no and not self.deleted:
+            self.happen_to_record(kind, event)
+
+    def happen_to_record(self, kind: str, event: Json) -> None:
+        match kind:
+            case "move" | "change_pipeline" | "delete":
+                self.transfer(event)
+            case "client":
+                self.client(event)
+            case "task":
+                self.close_tasks(event["rule"])
+            case "edit":
+                self.edit(event["fields"], event.get("stage"))
+            case "suspend":
+                self.covers.add(event.get("scope", "record"))
+            case "resume":
+                self.resume(event.get("scope", "record"))
+            case "operate":
+                self.operate(event)
+            case "responsible":
+                self.responsible = event["who"]
+                self.follow()
+            case "absence":
+                self.absences.setdefault(event["who"], []).append([event["from"], event["to"]])
+                self.follow()
+
+    def transfer(self, event: Json) -> None:
+        """A person moves the record: `through` some stages of which its journey hears too late."""
+        way: list[str] = []
+        for stage in (*event.get("through", ()), *([event["stage"]] if event["type"] == "move" else ())):
+            if stage != (way[-1] if way else self.stage) and stage in self.stages():
+                way.append(stage)  # else the call is refused, or changes nothing
+        landing = None
+        if event["type"] == "change_pipeline":
+            landing = self.landing(event["pipeline"], event.get("stage"), way[-1] if way else self.stage)
+        goes_on = bool(landing) or event["type"] == "delete"
+        for n, stage in enumerate(way, 1):
+            self.move(stage, person=True, missed=goes_on or n < len(way))
+        if landing:
+            self.change_pipeline(event["pipeline"], landing)
+        elif goes_on:
             self.delete()
 
     def client(self, event: Json) -> None:
-        """A client activity ends the open waits that list its type; the topmost's move is made with it."""
+        """A client activity ends the open waits that list its type; then triggers, then a wait's move."""
         if event["id"] in self.seen:
             return
         self.seen.add(event["id"])
+        kind = event["kind"]
+        self.activities.append((self.now, kind, self.suspended))
         ended = []
         for step in list(self.alive):
-            ends_on = step.params.get("ends_on")
-            if step.kind == "wait" and step.state == "open" and (not ends_on or event["kind"] in ends_on):
+            if step.kind == "wait" and step.state == "open" and listens(step, kind):
                 self.end(step, "done", "client")
                 ended.append(step)
-        targets = [move_of(step, "on_client") for step in ended]
-        target = next((stage for stage in targets if stage and stage != self.stage), None)
-        if target and self.may_move():
-            self.automatic.append(self.now)
-            self.move(target)
+        open_record = event.get("bound") != "client" or self.meaning(self.stage) == "process"
+        chosen = self.choose("client_activity", {kind}) if open_record else None
+        mover = next((s for s in ended if (move_of(s, "on_client") or self.stage) != self.stage), None)
+        if chosen:
+            moved = self.fire(chosen)
+        elif mover and not self.covered(mover):
+            moved = self.may_move() and self.move_by_itself(str(move_of(mover, "on_client")))
         else:
-            for step in ended:
-                self.go_on(step.chain)
+            moved = False
+        for step in ended if not moved else ():
+            self.go_on(step.chain)
 
     def close_tasks(self, rule: str) -> None:
         """A person completes the tasks of a rule, one after the other; whose chain waits goes on."""
@@ -345,173 +152,365 @@ class Model:
                 self.finish(step, "done")
                 self.settle(self.now)
 
-    def edit(self, changes: Json) -> None:
-        """New field values: pending steps and open holds follow, conditions are judged again."""
-        changed = {f"record.{name}" for name, value in changes.items() if self.fields.get(name) != value}
-        self.fields.update(changes)
-        if not changed:
+    def edit(self, changes: Json, stage: str | None = None) -> None:
+        """New field values, and a new stage with them: then they are facts of the stage entered."""
+        if stage is not None and stage not in self.stages():
             return
+        changed = self.changed(changes)
+        if stage is not None and stage != self.stage:
+            self.move(stage, person=True, changes=changes)
+            return
+        facts = self.fields | {full(name): value for name, value in changes.items()}
+        if not self.fire(self.choose("field_changed", changed, facts), changes):
+            self.set_fields(changes)
+
+    def changed(self, changes: Json) -> set[str]:
+        return {full(n) for n, value in changes.items() if self.fields.get(full(n)) != value}
+
+    def set_fields(self, changes: Json) -> None:
+        changed = self.changed(changes)
+        self.fields.update({full(name): value for name, value in changes.items()})
+        if changed:
+            self.follow()
+
+    # ------------------------------------------------------------ facts
+
+    def follow(self) -> None:
+        """Facts have changed: pending steps and open holds follow, conditions are judged again.
+
+        What comes out as it was has not been moved, so that nobody needs to know which fact it was.
+        """
         for step in list(self.alive):
-            if step.state in ("pending", "no_value", "unmet"):
-                if step.schedule.get("basis") in changed and not step.chain.run_now:
-                    self.plan(step)
-            elif step.kind == "control" and fields_read(step.params.get("until")) & changed:
+            if step.waits and not step.pinned and not step.chain.run_now:
+                due = self.due_of(step.schedule, step.turn or self.now)
+                if due != step.planned:
+                    self.plan(step, self.now)
+            if step.state == "open" and step.kind == "control":
                 self.judge_control(step)
-            if step.state == "open" and step.limit.get("basis") in changed and not step.late:
+            if step.state == "open" and not step.late:
                 end = self.due_of(step.limit, step.opened or self.now)
-                step.end = end and max(end, self.now)
+                if end != step.planned:
+                    step.planned, step.end = end, end and max(end, self.now)
+        self.wake()
+
+    def wake(self) -> None:
+        """Judge again whatever waits for a condition, and see when the clock will turn it."""
         for step in list(self.alive):
-            condition = step.rule.get("condition")
-            if step.state == "unmet" and fields_read(condition) & changed and self.holds(condition):
-                step.state, step.due = "pending", self.now
+            if step.state == "unmet" and self.holds(step.rule.get("condition"), step.visit):
+                self.pend(step, self.now)
+            self.watch(step)
+
+    def watch(self, step: Step) -> None:
+        """The first instant to come at which the clock makes true the condition that a step waits for."""
+        tree, step.turned = step.waited_for, None
+        by_clock = [one for one in values.comparisons(tree) if values.by_the_clock(one.get("value"))]
+        zone, found = self.where()[0], set()
+        for one in by_clock:
+            found |= values.turns(self.value(one["field"], step.visit), one["value"], zone)
+        coming = (at for at in sorted(found) if at > self.now and self.holds(tree, step.visit, at))
+        step.turned = next(coming, None)
+
+    def turn(self, step: Step) -> None:
+        """The clock has turned the condition of a step; a control ends by it, suspended or not."""
+        if step.state == "unmet":
+            self.pend(step, self.now)
+        else:
+            self.judge_control(step)
+        self.watch(step)
+
+    # ------------------------------------------------------------ suspension and people
+
+    @property
+    def suspended(self) -> bool:
+        """Is the record as such?"""
+        return bool(self.covers & (EVERYWHERE | {f"pipeline:{self.pipeline}"}))
+
+    def covered(self, step: Step) -> bool:
+        """Does anything suspend this step?"""
+        return self.suspended or f"rule:{step.rule['id']}" in self.covers
+
+    def resume(self, scope: str) -> None:
+        """What queued goes on, each step by its `catch_up`; a resumed record's moves are counted anew."""
+        if scope not in self.covers:
+            return
+        queued = [s for s in self.alive if s.state == "pending" and self.covered(s)]
+        self.covers.discard(scope)
+        if scope == "record":
+            self.automatic.clear()
+        for step in queued:
+            policy = step.schedule.get("catch_up", "run")
+            if self.covered(step) or not step.due or step.due > self.now or policy == "run":
+                continue
+            if "drop_if_late" in policy:
+                step.too_late = self.now - step.due > length_of(policy["drop_if_late"])
+            else:
+                name = f"{self.scenario.get('workflow_id', 'deal-1')}/{step.rule['id']}"
+                self.pend(step, self.now + length_of(policy["spread_over"]) * values.share_of(name))
+
+    def operate(self, event: Json) -> None:
+        """A person runs a pending step now, skips it, reschedules it; or ends a hold with these words."""
+        visit_no = event.get("visit") or self.visit.no
+        verb = event["verb"]
+        for step in [s for s in self.alive if s.rule["id"] == event["rule"] and s.visit.no == visit_no]:
+            open_wait = step.state == "open" and step.kind == "wait"
+            if verb == "run_now" and self.covered(step):
+                continue
+            if verb == "reschedule":
+                if step.waits:
+                    self.pend(step, parse_instant(event["due"]))
+                    step.pinned = True
+            elif open_wait:
+                self.finish(step, "done", "person")
+            elif verb == "skip" and (step.waits or (step.state == "open" and step.kind == "control")):
+                self.finish(step, "skipped", "operator")
+            elif verb == "run_now" and step.waits:
+                self.pend(step, self.now)
+                step.pinned = True
 
     # ------------------------------------------------------------ the clock
 
     def settle(self, limit: datetime) -> None:
         """Do all that is due by `limit`, at its time: what acts last when nothing else is due then."""
-        while not self.suspended:
-            timed = [(s.clock, s) for s in self.alive if s.clock is not None and s.clock <= limit]
-            if not timed:
+        while True:
+            coming: list[Next] = [
+                (max(one[0], self.now), *one[1:]) for one in self.coming() if one[0] <= limit
+            ]
+            if not coming:
                 return
-            _, step = min(timed, key=lambda pair: (max(pair[0], self.now), pair[1].acts_last))
-            self.now = max(self.now, step.clock or self.now)
-            if step.state == "open":
-                self.time_out(step)
-            elif self.may_act(step):
-                self.act(step)
+            first = min(coming, key=lambda one: one[:-1])
+            self.now = first[0]
+            first[-1]()
+
+    def coming(self) -> Iterator[Next]:
+        """What the clock will do: when, in which order of what comes at one instant, and what.
+
+        A visit opens and a condition turns (as a field changes) before what is due then; of that the
+        earliest due, the older visit's, the topmost first; then of the transitions the topmost.
+        """
+        none = datetime.min.replace(tzinfo=UTC)
+        if self.visit.opens and not self.deleted:
+            yield self.visit.opens, 0, none, (self.visit.no, 0), self.open_visit
+        for caused in self.caused:
+            yield self.now, 3, none, caused.place, partial(self.fire_caused, caused)
+        for step in self.alive:
+            if step.turned:
+                yield step.turned, 1, none, step.place, partial(self.turn, step)
+            if step.clock and not self.covered(step):
+                rank, first = (3, none) if step.acts_last else (2, step.clock)
+                yield step.clock, rank, first, step.place, partial(self.take, step)
+
+    def take(self, step: Step) -> None:
+        """A step's time has come."""
+        if step.state == "open":
+            self.time_out(step)
+        elif self.may_act(step):
+            self.act(step)
 
     def time_out(self, step: Step) -> None:
         """The end of an open wait, or the deadline of an open control, has come."""
-        target = move_of(step, "on_timeout")
+        target = step.moves_to
         if step.kind == "control":
             step.late, step.end = True, None
             self.note(step, "late", "")
+            self.result(step, "state", "late")
         elif target and target != self.stage:
             if self.may_move():
-                self.automatic.append(self.now)
-                self.end(step, "done", "time")
+                self.end(step, "done", step.ended_by)
                 self.supersede()
-                self.move(target)
+                self.move_by_itself(target)
         else:
-            self.finish(step, "done", "" if step.waits_for_task else "time")
+            self.finish(step, "done", "" if step.waits_for_task else step.ended_by)
 
     def may_act(self, step: Step) -> bool:
-        """`repeat`, then the condition. False: the step was skipped, or waits for its condition."""
+        """`catch_up`, `repeat`, the condition. False: the step was skipped, or waits for its condition."""
         rule = step.rule
-        if self.repeats(step):
+        if step.too_late:
+            self.finish(step, "skipped", "too_late")
+        elif repeats(step, self.done.get((step.visit.pipeline, step.rule["id"]), []), self.now):
             self.finish(step, "skipped", "repeat")
-        elif not self.holds(rule.get("condition")):
+        elif not self.holds(rule.get("condition"), step.visit):
             if rule.get("if_false") == "wait" and not step.chain.run_now:
                 step.state, step.due = "unmet", None
+                self.watch(step)
             else:
                 self.finish(step, "skipped", "condition")
         else:
             return True
         return False
 
-    def repeats(self, step: Step) -> bool:
-        """Does `repeat` forbid this step, for what the same rule did in other visits?"""
-        repeat = step.rule.get("repeat", "every_visit")
-        if repeat == "every_visit":
-            return False
-        for at, visit in self.done.get((step.visit.pipeline, step.rule["id"]), []):
-            if repeat == "once_per_record":
-                return True
-            if repeat == "once_per_pipeline_pass" and visit.pass_no == step.visit.pass_no:
-                return True
-            if isinstance(repeat, dict) and at > self.now - length_of(repeat["not_within"]):
-                return True
-        return False
-
     def act(self, step: Step) -> None:
         if step.kind in HOLDS or (step.waits_for_task and not step.chain.run_now):
             self.open(step)
-        elif step.kind in TRANSITIONS:
+        elif step.is_transition:
             self.transit(step)
         else:
             self.end(step, "done")
             if step.kind == "edit_record":
-                sets = step.params["set"]
-                self.edit({item["field"].removeprefix("record."): item["value"] for item in sets})
+                self.set_by_rule(step)
             self.go_on(step.chain)
+
+    def set_by_rule(self, step: Step) -> None:
+        changes = {name: value for name, value in step.sets.items() if name != "stage"}
+        changed = self.changed(changes)
+        self.set_fields(changes)
+        if changed and self.pipelines[self.pipeline].get("triggers"):
+            self.caused.append(Caused(step.place, changed))
 
     # ------------------------------------------------------------ holds
 
     def open(self, step: Step) -> None:
-        """A hold opens, and its end is computed from its opening."""
+        """A hold opens, and its end is computed from its opening; what has ended it already ends it."""
+        was_due = step.due or self.now
+        step.state, step.opened, step.due, step.turned = "open", self.now, None, None
+        if step.kind == "control":
+            self.result(step, "state", "watching")
+            self.judge_control(step)
+            if step.state == "ended":
+                return self.go_on(step.chain)
         end = self.due_of(step.limit, self.now)
         word = "if_empty" if end is None else "if_past" if end < self.now else ""
         policy = step.limit.get(word) or ("wait_for_value" if word == "if_empty" else "run_now")
         if word and policy in ("skip", "fail"):
             return self.finish(step, "skipped" if policy == "skip" else "failed", word)
-        step.state, step.opened, step.due = "open", self.now, None
-        step.end = self.now if word and policy == "run_now" else end
-        if step.kind == "control":
-            self.judge_control(step)
+        step.planned, step.end = end, self.now if word and policy == "run_now" else end
+        heard = [
+            quiet
+            for at, kind, quiet in self.activities[step.heard :]
+            if step.kind == "wait" and at >= was_due and listens(step, kind)
+        ]
+        if heard and (heard[0] or move_of(step, "on_client") in (None, self.stage)):
+            return self.finish(step, "done", "client")
+        if heard:
+            step.end, step.ended_by = self.now, "client"
+        self.watch(step)
         if not step.blocks:
             self.go_on(step.chain)
         return None
 
     def judge_control(self, step: Step) -> None:
         """An open control ends when its condition holds."""
-        if step.state == "open" and step.params.get("until") and self.holds(step.params["until"]):
+        if step.state == "open" and step.params.get("until") and self.holds(step.params["until"], step.visit):
             self.end(step, "done", "resolved_late" if step.late else "resolved")
 
     # ------------------------------------------------------------ transitions
 
     def transit(self, step: Step) -> None:
         """A transition acts: the first that moves or ends the record wins."""
-        stage: Any = step.params.get("stage", step.params.get("status"))
+        changes = dict(step.sets) if step.kind == "edit_record" else {}
+        stage: Any = changes.pop("stage", step.params.get("stage", step.params.get("status")))
         if step.kind == "delete_record":
             self.end(step, "done")
             self.supersede()
             self.delete()
         elif step.kind == "change_pipeline":
-            landing = self.landing(step.params["pipeline"], stage)
+            landing = self.landing(step.params["pipeline"], stage, self.stage)
             if not landing:
-                self.finish(step, "failed", WRONG_PIPELINE)
+                self.finish(step, "failed", "wrong_pipeline")
             elif self.may_move():
                 self.automatic.append(self.now)
                 self.end(step, "done")
                 self.supersede()
                 self.change_pipeline(step.params["pipeline"], landing)
         elif stage == self.stage:
-            self.finish(step, "done")
+            self.end(step, "done")
+            if changes:
+                self.set_by_rule(step)
+            self.go_on(step.chain)
         elif self.may_move():
-            self.automatic.append(self.now)
             self.end(step, "done")
             self.supersede()
-            self.move(stage)
+            self.move_by_itself(stage, changes)
 
     def may_move(self) -> bool:
         """The loop guard: may one more automatic move be made? If not, the record is suspended."""
         hour = sum(at > self.now - HOUR for at in self.automatic)
         week = sum(at > self.now - 7 * DAY for at in self.automatic)
-        self.suspended = self.suspended or hour > 10 or week > 50
-        return not self.suspended
+        if hour >= 10 or week >= 50:
+            self.covers.add("record")
+            return False
+        return True
+
+    def move_by_itself(self, stage: str, changes: Json | None = None) -> bool:
+        """An automatic move."""
+        self.automatic.append(self.now)
+        self.move(stage, changes=changes)
+        return True
 
     def supersede(self) -> None:
         for step in list(self.alive):
             if step.visit is self.visit and step.acts_last and step.clock and step.clock <= self.now:
                 self.end(step, "superseded")
 
+    # ------------------------------------------------------------ triggers
+
+    def choose(self, on: str, what: set[str], facts: Json | None = None) -> Json | None:
+        """Of the triggers that match the one that moves: by stage order, forward before backward."""
+        stages, kept = self.stages(), self.fields
+        self.fields = facts or kept
+        ranked = []
+        for n, trigger in enumerate(self.pipelines[self.pipeline].get("triggers", [])):
+            place, here = stages.index(trigger["stage"]), stages.index(self.stage)
+            only, once = (
+                {full(w) if on == "field_changed" else w for w in trigger.get("only", ())},
+                trigger.get("once"),
+            )
+            forward = self.meaning(self.stage) == "process" and place > here
+            past = self.fired.get(trigger["id"])
+            if (
+                trigger["on"] == on
+                and (only & what if only else what)
+                and place != here
+                and (forward or trigger.get("direction", "forward") == "any")
+                and not (once == "per_visit" and trigger["id"] in self.visit.triggered)
+                and not (once == "per_record" and past)
+                and not (
+                    past and trigger.get("cool_down") and past > self.now - length_of(trigger["cool_down"])
+                )
+                and self.holds(trigger.get("condition"), self.visit)
+            ):
+                ranked.append((place < here, place, n, trigger))
+        self.fields = kept
+        return min(ranked)[-1] if ranked else None
+
+    def fire(self, trigger: Json | None, changes: Json | None = None, by_rule: bool = False) -> bool:
+        """A trigger moves the record, with what was edited, unless that is suspended, or is now."""
+        if not trigger or self.suspended or not self.may_move():
+            return False
+        self.fired[trigger["id"]] = self.now
+        self.visit.triggered.add(trigger["id"])
+        if by_rule:
+            self.supersede()
+        return self.move_by_itself(trigger["stage"], changes)
+
+    def fire_caused(self, caused: Caused) -> None:
+        """The triggers of a rule's edit, when nothing else is due."""
+        self.caused.remove(caused)
+        self.fire(self.choose("field_changed", caused.changed), by_rule=True)
+
+    # ------------------------------------------------------------ pipelines, deletion
+
+    def stages(self) -> list[str]:
+        return [str(stage["id"]) for stage in self.pipelines[self.pipeline]["stages"]]
+
     def meaning(self, stage: str) -> str:
         stages = self.pipelines[self.pipeline]["stages"]
         return next(str(found["meaning"]) for found in stages if found["id"] == stage)
 
-    def landing(self, pipeline: str, stage: str | None) -> str | None:
+    def landing(self, pipeline: str, stage: str | None, from_stage: str) -> str | None:
         """Where a pipeline change lands: the given stage, else the first of the same meaning."""
         if pipeline == self.pipeline or pipeline not in self.pipelines:
             return None
         stages = self.pipelines[pipeline]["stages"]
-        meaning = self.meaning(self.stage)
+        meaning = self.meaning(from_stage)
         fits = (s["id"] for s in stages if (s["id"] == stage if stage else s["meaning"] == meaning))
         return next(fits, None)
 
-    def move(self, stage: str) -> None:
+    def move(
+        self, stage: str, *, person: bool = False, missed: bool = False, changes: Json | None = None
+    ) -> None:
         closing = self.meaning(self.stage) == "process" and self.meaning(stage) != "process"
-        self.leave("closed" if closing else "left_stage")
-        self.enter(stage)
+        self.leave("closed" if closing else "left_stage", changes or {})
+        self.enter(stage, person=person, missed=missed)
 
     def change_pipeline(self, pipeline: str, stage: str) -> None:
         self.end_all("pipeline_changed")
@@ -523,44 +522,65 @@ class Model:
         self.deleted = True
 
     def end_all(self, reason: str) -> None:
+        self.caused.clear()
         for step in list(self.alive):
             self.end(step, "cancelled", reason)
 
     # ------------------------------------------------------------ entering and leaving
 
-    def enter(self, stage: str, new_pass: bool = False) -> None:
-        """A visit opens: its rules are cut into chains, and the turn of each chain's first rule comes."""
+    def enter(
+        self, stage: str, *, person: bool = False, missed: bool = False, new_pass: bool = False
+    ) -> None:
+        """A visit begins: its rules are cut into chains. It opens at once, or after the grace, or never."""
         self.stage = stage
-        self.visit = Visit(self.visit.no + 1, self.visit.pass_no + new_pass, self.pipeline)
-        chains: list[Chain] = []
+        pass_no = self.visit.pass_no + new_pass
+        self.visit = visit = Visit(self.visit.no + 1, pass_no, self.pipeline, self.now, len(self.activities))
         for index, rule in enumerate(self.pipelines[self.pipeline].get("rules", {}).get(stage, [])):
-            if not (chains and rule.get("after_previous")):
-                chains.append(Chain(rule.get("on_exit", "cancel")))
+            if not (visit.chains and rule.get("after_previous")):
+                visit.chains.append(Chain(rule.get("on_exit", "cancel")))
             if rule.get("active", True):
-                step = Step(rule, self.visit, chains[-1], index)
-                chains[-1].steps.append(step)
+                step = Step(rule, visit, visit.chains[-1], index)
+                step.chain.steps.append(step)
                 self.alive.append(step)
-        for chain in chains:
+        grace = length_of(self.pipelines[self.pipeline].get("grace") or {}) if person else timedelta(0)
+        visit.missed, visit.opens = missed, self.now + grace if grace else None
+        self.follow()  # the stage and the instant of its entry are fields of the record
+        if not missed and not grace:
+            self.open_visit()
+
+    def open_visit(self) -> None:
+        """The turn of each chain's first rule comes, as of the stage entry."""
+        self.visit.opens = None
+        for chain in self.visit.chains:
             self.go_on(chain)
 
-    def leave(self, reason: str) -> None:
-        """The stage is left for another of the same pipeline; kept steps of older visits are not touched."""
-        leaving = [step for step in self.alive if step.visit is self.visit]
+    def leave(self, reason: str, changes: Json) -> None:
+        """The stage is left for another of the same pipeline; kept steps of older visits are not touched.
+
+        `changes` are set with the move: nothing that ends here sees them, what goes on does.
+        """
+        visit, leaving = self.visit, [step for step in self.alive if step.visit is self.visit]
+        self.caused.clear()
         for step in leaving:
             chain = step.chain
             chain.left = True
-            if step.kind == "control" and step.state == "open" and not step.params.get("until"):
+            if visit.opens:  # a slip of the hand
+                self.end(step, "stale", "left_before_start")
+            elif step.kind == "control" and step.state == "open" and not step.params.get("until"):
                 self.end(step, "done", "resolved_late" if step.late else "resolved")
             elif step.waits_for_task and step.state == "open":  # the task exists
                 chain.cut = chain.cut or chain.on_exit == "keep"
                 self.end(step, "done")
-            elif chain.on_exit == "cancel" or chain.cut or step.kind in HOLDS or step.kind in TRANSITIONS:
+            elif chain.on_exit == "cancel" and visit.missed:
+                self.end(step, "stale", "left_before_start")
+            elif chain.on_exit == "cancel" or chain.cut or step.kind in HOLDS or step.is_transition:
                 chain.cut = chain.cut or (step.blocks and chain.on_exit == "keep")
                 self.end(step, "cancelled", reason)
             elif chain.run_now and step.in_progress:
-                step.state, step.due = "pending", self.now
-        for step in leaving:
-            self.go_on(step.chain)
+                self.pend(step, self.now)
+        self.set_fields(changes)
+        for chain in visit.chains:
+            self.go_on(chain)
 
     # ------------------------------------------------------------ chains
 
@@ -577,35 +597,54 @@ class Model:
             if above and had not in fine:
                 self.end(step, "skipped", "run_if_previous")
             else:
-                step.turn = self.now
-                self.plan(step)
+                step.turn = self.now if above else step.visit.entered
+                self.plan(step, step.turn)
+                step.heard = step.heard if above else step.visit.heard
 
-    def plan(self, step: Step) -> None:
-        """Compute a step's due time, as its turn comes or, later, as a fact moves it."""
+    def plan(self, step: Step, since: datetime) -> None:
+        """Compute a step's due time, as its turn comes or, later, as a fact moves it (`since`)."""
         if step.chain.run_now:
-            step.state, step.due = "pending", self.now
-            return
-        due = self.due_of(step.schedule, step.turn or self.now)
-        word = "if_empty" if due is None else "if_past" if due < self.now else ""
+            return self.pend(step, self.now)
+        due = step.planned = self.due_of(step.schedule, step.turn or self.now)
+        word = "if_empty" if due is None else "if_past" if due < since else ""
         policy = step.schedule.get(word) or ("wait_for_value" if word == "if_empty" else "run_now")
         if word and policy in ("skip", "fail"):
-            self.finish(step, "skipped" if policy == "skip" else "failed", word)
-        elif word == "if_empty" and policy == "wait_for_value":
-            step.state, step.due = "no_value", None
-        else:
-            step.state, step.due = "pending", self.now if word else due
+            return self.finish(step, "skipped" if policy == "skip" else "failed", word)
+        if due is None and policy == "wait_for_value":
+            step.state, step.due, step.turned = "no_value", None, None
+            return None
+        return self.pend(step, since if word or due is None else due)
+
+    def pend(self, step: Step, due: datetime) -> None:
+        """A step has got a due time."""
+        step.state, step.due, step.too_late, step.turned = "pending", due, False, None
+        step.heard = len(self.activities)
 
     def finish(self, step: Step, outcome: str, reason: str = "") -> None:
         self.end(step, outcome, reason)
         self.go_on(step.chain)
 
     def end(self, step: Step, outcome: str, reason: str = "") -> None:
-        step.state, step.outcome = "ended", outcome
+        step.state, step.outcome, step.turned = "ended", outcome, None
         self.alive.remove(step)
         if outcome == "done":
             key = (step.visit.pipeline, str(step.rule["id"]))
             self.done.setdefault(key, []).append((self.now, step.visit))
         self.note(step, outcome, reason)
+        if step.kind == "control":
+            self.result(step, "state", reason if outcome == "done" else "given_up")
+        elif step.kind == "wait":
+            self.result(step, "ended", reason if outcome == "done" else "cancelled")
+        elif outcome == "done" and step.kind in RESULTS:
+            self.result(step, RESULTS[step.kind], "something")
+
+    def result(self, step: Step, name: str, value: object) -> None:
+        """A result of a rule, which is a changed field for what waits in its visit."""
+        self.results[step.visit.no, f"steps.{step.rule['id']}.{name}"] = value
+        for other in list(self.alive):
+            if other.state == "open" and other.kind == "control":
+                self.judge_control(other)
+        self.wake()
 
     def note(self, step: Step, outcome: str, reason: str) -> None:
         at = self.now.isoformat(timespec="microseconds")
@@ -613,86 +652,45 @@ class Model:
 
     # ------------------------------------------------------------ schedules and conditions of this record
 
-    def value(self, reference: str) -> object:
-        """A field's value; a record of a scenario has no contact and no company."""
-        owner, _, name = reference.partition(".")
-        return self.fields.get(name) if owner == "record" else None
+    def value(self, reference: str, visit: Visit) -> object:
+        """A field's value."""
+        own = {"stage": self.stage, "pipeline": self.pipeline, "entered_at": self.visit.entered.isoformat()}
+        if reference.startswith("steps."):
+            return self.results.get((visit.no, reference))
+        return self.fields.get(reference, own.get(reference.removeprefix("record.")))
+
+    def where(self) -> tuple[ZoneInfo, Calendar | None]:
+        """Zone and working time: the responsible's, else the scenario's."""
+        one = self.people.get(self.responsible, {})
+        zone, data = (
+            one.get("zone") or self.scenario["zone"],
+            one.get("calendar") or self.scenario.get("calendar"),
+        )
+        return ZoneInfo(zone), values.calendar_of(json.dumps(data), zone) if data else None
 
     def due_of(self, schedule: Json, turn: datetime) -> datetime | None:
-        """Basis, offset, clock time, working time; None when the basis is empty or unreadable."""
-        calendar = self.calendar if schedule.get("working_time") else None
-        zone = calendar.zone if calendar else self.zone
+        """What a schedule comes to with the facts of this moment; None when its date is empty."""
+        zone, calendar = self.where()
         basis = schedule.get("basis") or "now"
-        at = turn if basis == "now" else read_moment(self.value(basis), zone)
-        if at is None:
-            return None
-        sign = -1 if schedule.get("before") else 1
-        period = schedule.get("before") or schedule.get("after") or {}
-        unit, amount = next(((u, n) for u, n in period.items() if n), ("", 0))
-        clock = schedule.get("at")
-        local = at.astimezone(zone)
-        day = local.date()
-        if unit == "days":
-            day = calendar.count_days(day, amount, sign) if calendar else day + sign * amount * DAY
-            at = at_wall(day, time.fromisoformat(clock) if clock else local.time(), zone)
-        elif unit and calendar:
-            at = calendar.count_time(at, timedelta(**{unit: amount}), sign)
-        elif unit:
-            at += sign * timedelta(**{unit: amount})
-        elif clock:
-            at = at_wall(day, time.fromisoformat(clock), zone)
-            if basis == "now" and at < turn:
-                at = at_wall(day + DAY, time.fromisoformat(clock), zone)
-        return calendar.forward(at) if calendar else at
+        written = None if basis == "now" else self.value(basis, self.visit)
+        return values.due_of(schedule, turn, written, zone, calendar, self.absences.get(self.responsible, []))
 
-    def holds(self, tree: Json | None) -> bool:
-        """Judge a condition now."""
+    def holds(self, tree: Json | None, visit: Visit, at: datetime | None = None) -> bool:
+        """Judge a condition now, or as it will be at an instant if no field changes."""
         if not tree:
             return True
         if "all" in tree:
-            return all(self.holds(part) for part in tree["all"])
+            return all(self.holds(part, visit, at) for part in tree["all"])
         if "any" in tree:
-            return any(self.holds(part) for part in tree["any"])
+            return any(self.holds(part, visit, at) for part in tree["any"])
         if "not" in tree:
-            return not self.holds(tree["not"])
-        return self.compare(tree["op"], self.value(tree["field"]), self.operand(tree.get("value")))
-
-    def operand(self, value: object) -> object:
-        if not isinstance(value, dict):
-            return value
-        if "field" in value:
-            return self.value(value["field"])
-        word, period = next(iter(value.items()))
-        local = self.now.astimezone(self.zone)
-        days = int((period or {}).get("days", 0)) * DAY
-        rest = length_of({unit: n for unit, n in (period or {}).items() if unit != "days"})
-        clock = time(0) if word == "today" else local.time()
-        at = at_wall(local.date() + days, clock, self.zone) if days or word == "today" else self.now
-        return at + rest
-
-    def compare(self, op: str, left: object, right: object) -> bool:
-        if op in ("is_empty", "is_not_empty"):
-            return is_empty(left) == (op == "is_empty")
-        if is_empty(left) or is_empty(right):
-            return False
-        listed: list[Any] = right if isinstance(right, list) else [right]
-        if op in ("in", "not_in"):
-            return any(order(left, one, self.zone) == 0 for one in listed) == (op == "in")
-        if op in ("contains", "not_contains"):
-            if isinstance(left, list):
-                found = any(order(one, right, self.zone) == 0 for one in left)
-            else:
-                found = str(right).casefold() in str(left).casefold()
-            return found == (op == "contains")
-        if op == "starts_with":
-            return str(left).casefold().startswith(str(right).casefold())
-        if op == "between":
-            return order(left, listed[0], self.zone) >= 0 and order(left, listed[1], self.zone) <= 0
-        sense = order(left, right, self.zone)
-        return {
-            "equal": sense == 0, "not_equal": sense != 0, "greater": sense > 0,
-            "greater_or_equal": sense >= 0, "less": sense < 0, "less_or_equal": sense <= 0,
-        }[op]  # fmt: skip
+            return not self.holds(tree["not"], visit, at)
+        zone, right = self.where()[0], tree.get("value", "")
+        if values.by_the_clock(right):
+            right = values.clock_operand(right, at or self.now, zone)
+        elif isinstance(right, dict):
+            right = self.value(right["field"], visit)
+        return values.compare(tree["op"], self.value(tree["field"], visit), right, zone)
 
 
 def run(scenario: Json) -> list[list[Any]]:

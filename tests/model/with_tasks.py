@@ -6,7 +6,7 @@ from copy import deepcopy
 from random import Random
 from typing import Any
 
-from tests.model.scenarios import random_scenario
+from tests.model.scenarios import KNOWN, random_scenario
 
 Json = dict[str, Any]
 
@@ -15,10 +15,10 @@ BECOME_TASKS = ("add_comment", "create_todo", "notify")
 BECOME_ENDS = ("client", "edit", "todo")
 
 
-def task_scenario(seed: int) -> Json:
+def task_scenario(seed: int, features: frozenset[str] = KNOWN) -> Json:
     """A third of the rules that only write are tasks, two in three of these hold their chain up."""
     rng = Random(seed)
-    scenario = deepcopy(random_scenario(rng))
+    scenario = deepcopy(random_scenario(rng, features))
     made: list[str] = []
     for pipeline in scenario["pipelines"].values():
         for listed in pipeline["rules"].values():

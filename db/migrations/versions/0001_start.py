@@ -24,7 +24,6 @@ FILES = (
     "0001_sales.sql",
     "0001_feed.sql",
     "0001_clock.sql",
-    "0001_bin.sql",
 )
 FUNCTIONS = ("0001_functions.sql", "0001_clock_functions.sql")
 TRIGGERS = "0001_clock_marks.sql"
