@@ -1,4 +1,4 @@
-"""Watches the clock for the triggers it fires: a date is reached, a record has been idle."""
+"""Watches the clock: for triggers (a date is reached, a record has been idle) and for reminders."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from activities.clock_triggers import ClockTriggers
 from activities.house import House
 from db.doorbell import Doorbell
 from db.engine import Database
+from db.reminders import AT_ONCE as REMINDERS_AT_ONCE
+from db.reminders import remind
 from db.rows import Ids
 from db.rulebook import Rulebook
 from worker.patience import DATABASE_AWAY, in_words, stopped_within
@@ -31,10 +33,15 @@ async def watch_the_clock(
     clock = ClockTriggers(database, Rulebook(nature), Ids(), house)
     pause = EVERY
     while not await stopped_within(stop, pause):
+        pause = EVERY
         try:
             doorbell.ring(*await clock.look(now()))
-        except DATABASE_AWAY as error:
-            log.warning("the clock could not be looked at", error=in_words(error), again_in=EVERY)
-            pause = EVERY
-        else:
             pause = AT_ONCE if clock.more else EVERY
+        except DATABASE_AWAY as error:
+            log.warning("triggers could not be looked for", error=in_words(error), again_in=EVERY)
+        try:
+            async with database.transaction() as tx:
+                if await remind(tx, now()) >= REMINDERS_AT_ONCE:
+                    pause = AT_ONCE
+        except DATABASE_AWAY as error:
+            log.warning("nobody could be reminded", error=in_words(error), again_in=EVERY)

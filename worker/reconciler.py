@@ -13,7 +13,6 @@ from temporalio.service import RPCError
 
 from db.engine import Database
 from db.outbox import behind, of_records
-from db.reminders import remind
 from domain.journey import WORKFLOW
 from worker.patience import DATABASE_AWAY, in_words, stopped_within
 from worker.relay import Round, ring
@@ -37,8 +36,6 @@ async def reconcile(
     """Look every 30 seconds, until it is time to stop. `now`: the clock (UTC)."""
     while not await stopped_within(stop, EVERY):
         try:
-            async with database.transaction() as tx:
-                await remind(tx, now())
             _say(
                 "rang for journeys that are behind",
                 await ring_behind(database, client, task_queue, now() - GRACE),

@@ -44,8 +44,9 @@ class ScheduleMeeting(Effect):
     `{{ contact.email.first }}`. They are invited by e-mail, and employees find it in their calendar feeds;
     who has no address is named in the results, and the responsible is told. With `skip_absent` employees who
     are absent when it starts are left out. `subject` is by default made of client and date; `description` and
-    `place` are texts (`{{ company.address }}`). `reminders` are periods before the start. `important` marks
-    it; with `complete_on_exit` it counts as held once the record leaves the stage.
+    `place` are texts (`{{ company.address }}`). `reminders` are periods before the start, at which the
+    responsible and the participants who are employees are notified. `important` marks it; with
+    `complete_on_exit` it counts as held once the record leaves the stage.
     """
 
     kind: ClassVar[str] = "schedule_meeting"

@@ -7,7 +7,7 @@ from db.tables.documents import Document, DocumentTemplate, NumberSeries, StampI
 from db.tables.effects import Code, Comment, HistoryLine, Notification, Todo
 from db.tables.feed import FeedComment, FeedPost
 from db.tables.inbound import ExceptionEntry, InboundMail, Quarantined
-from db.tables.meetings import CalendarFeed, Invitation, Meeting
+from db.tables.meetings import CalendarFeed, Invitation, Meeting, MeetingReminder
 from db.tables.messages import Message
 from db.tables.people import Absence, Calendar, Company, Contact, Department, Employee, Setting
 from db.tables.records import ClientActivity, Outbox, Record, Request, Visit
@@ -49,6 +49,7 @@ __all__ = [
     "Journal",
     "Ledger",
     "Meeting",
+    "MeetingReminder",
     "Message",
     "Notification",
     "NumberSeries",

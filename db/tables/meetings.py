@@ -58,6 +58,17 @@ class Meeting(SQLModel, table=True):
     ended_by: str | None = None
 
 
+class MeetingReminder(SQLModel, table=True):
+    """When the people of a planned meeting are reminded; kept by a trigger of the database, gone then."""
+
+    __tablename__ = "meeting_reminder"
+
+    meeting_id: int = Field(
+        sa_type=BigInteger, primary_key=True, foreign_key="meeting.id", ondelete="CASCADE"
+    )
+    at: datetime = Field(primary_key=True, index=True)
+
+
 class Invitation(SQLModel, table=True):
     """One e-mail about a meeting to one address, as an iTIP message (RFC 5546). `content` is RFC 5322.
 

@@ -20,6 +20,7 @@ from sqlalchemy import event, text
 
 from activities.providers.console import ConsoleMail
 from db.outbox import behind, of_records, take_waiting
+from db.reminders import remind
 from tests.builders import NOON
 from tests.kinds.conftest import Desk
 from tests.kinds.test_clock_triggers import clock, dated
@@ -121,13 +122,14 @@ async def test_nothing_a_worker_does_by_the_clock_goes_through_a_table_that_grow
             assert len(await take_waiting(tx, 20)) == 20
             assert await take_waiting(tx, 20, timedelta(seconds=1))
             await behind(tx, NOON + DAY)
+            assert await remind(tx, NOON + 200 * MINUTE) > 2
             await of_records(tx, {1: "run", 2: "run"})
         assert await clean_once(desk.database, NOON + BIN + MINUTE)
         await one_round(desk.database, ConsoleMail(), "jalon@company.example", lambda: NOON + MINUTE)
     async with desk.database.transaction() as tx:
         asked = text("select relname from pg_class where relkind = 'r' and reltuples > :small")
         big = set((await tx.execute(asked, {"small": SMALL})).scalars())
-    assert {"record", "clock_due", "outbox", "todo", "hold", "meeting", "invitation", "request"} <= big
+    assert {"record", "clock_due", "outbox", "todo", "hold", "meeting", "meeting_reminder"} <= big
     assert len(grown.statements) > 10
     plans = [found async for found in grown.plans()]
     wrong = [f"{scan} by {statement}" for statement, plan in plans for scan in gone_through(plan, big)]

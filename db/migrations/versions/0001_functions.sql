@@ -37,3 +37,16 @@ begin
   return record_with_surroundings(r, least(since, r.visit_no));
 end
 $$;
+
+-- When the people of a meeting are reminded, while it is planned; what lay before the last change is past.
+create function plan_reminders() returns trigger language plpgsql as $$
+begin
+  delete from meeting_reminder where meeting_id = new.id;
+  insert into meeting_reminder (meeting_id, at)
+  select distinct new.id, r.at
+  from jsonb_array_elements_text(new.reminders) m,
+    lateral (select new.starts_at - cast(m as integer) * interval '1 minute' as at) r
+  where new.state = 'planned' and r.at > new.changed_at;
+  return null;
+end
+$$;

@@ -26,7 +26,7 @@ FILES = (
     "0001_clock.sql",
 )
 FUNCTIONS = ("0001_functions.sql", "0001_clock_functions.sql")
-TRIGGERS = "0001_clock_marks.sql"
+TRIGGERS = ("0001_clock_marks.sql", "0001_reminders.sql")
 APPEND_ONLY = """
 create function refuse_change() returns trigger language plpgsql as $$
 begin
@@ -41,7 +41,8 @@ def upgrade() -> None:
         _run(name, ";\n")
     for name in FUNCTIONS:
         _run(name, "$$;\n", ending="$$")
-    _run(TRIGGERS, ";\n")
+    for name in TRIGGERS:
+        _run(name, ";\n")
     op.execute(APPEND_ONLY)
     for table in ("journal", "rule_set"):
         op.execute(
