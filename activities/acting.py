@@ -1,30 +1,92 @@
-"""The one place where an effect is carried out, and what becomes of a step whose effect cannot be.
+"""The one place where an effect is called, and what becomes of a step whose effect cannot be had.
 
+What an effect raises is its rule's fault; what is raised around it is the engine's, and passes through here.
 Effects that write by themselves do so in a savepoint of their own.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
 from sqlalchemy.exc import DataError, IntegrityError
 
 from activities.act import Act
+from activities.bounds import Overran, bounded
 from activities.catalogue import effects
-from activities.effect import Effect
+from activities.effect import Done, Effect
+from activities.fault_log import report
 from activities.happened import edited, hearing
 from activities.runner import Run, Runner
+from activities.strikes import in_words
+from activities.trial import Faulted
 from db.journal import open_task
+from db.mishaps import is_too_slow, passes
 from db.records import TooManyMoves, suspend_for_loop
 from db.rulebook import Version
 from domain.conditions import Verdict
-from domain.errors import NotNow, Refused
+from domain.errors import NotNow, Refused, Unreadable
 from domain.events import Outcome
 from domain.rule import Rule
 
+T = TypeVar("T")
+
+_FOR_GOOD: Final = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, NotImplementedError, RecursionError,
+    TypeError, ValueError,
+)  # fmt: skip
+"""What comes again however often it is tried."""
+
+
+class Raised(Exception):
+    """An effect raised what no effect should: `error`."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(type(error).__name__)
+        self.error = error
+
+    @property
+    def for_good(self) -> bool:
+        """Whether there is no use in trying again."""
+        return isinstance(self.error, _FOR_GOOD)
+
+    @property
+    def overran(self) -> bool:
+        """Whether it was stopped because it took too long. Its connection is not to be used any more."""
+        return isinstance(self.error, Overran) or is_too_slow(self.error)
+
+    def fault(self, run: Run) -> Faulted:
+        """The same as what ends the attempt."""
+        return Faulted(run.key, self.error, overran=self.overran)
+
+
+async def called(runner: Runner, effect: Effect, work: Coroutine[Any, Any, T]) -> T:
+    """What an effect answers, in the time it has.
+
+    Raises what effects may raise, and what passes by itself, as it is; anything else as `Raised`.
+    """
+    try:
+        return await bounded(work, runner.trial.left(effect.seconds))
+    except (Refused, TooManyMoves, Unreadable, IntegrityError, DataError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except asyncio.CancelledError as cancelled:
+        if (task := asyncio.current_task()) and task.cancelling():
+            raise
+        raise Raised(cancelled) from cancelled  # nobody has cancelled us: it is the effect's own
+    except BaseException as error:
+        if passes(error):
+            raise
+        raise Raised(error) from error
+
 
 async def carry_out(runner: Runner, run: Run, rule: Rule, effect: Effect, verdict: Verdict | None) -> Outcome:
-    """Let the effect act; what cannot be had fails the step."""
+    """Let the effect act; what cannot be had fails the step.
+
+    Raises `Faulted` where that is not to be said before it was tried again.
+    """
     locked, house = runner.locked, runner.house
-    at = runner.on_time(run.due)
+    at = runner.on_time(runner.released(run))
     act = Act(locked, run.visit_no, rule, run.n, at, runner.ids, house.mail, house.sms, house.documents)
     alone = effect.executes or runner.careful
     try:
@@ -51,16 +113,18 @@ async def carry_out(runner: Runner, run: Run, rule: Rule, effect: Effect, verdic
             raise
         await runner.undo()
         return await _failed(runner, run, act, effect, "database", str(error.orig)[:300], verdict)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # a rule that cannot be carried out must not be tried for ever, and nothing of it may stay
-        if alone:
-            await runner.undo()
-        why = f"{type(error).__name__}: {error}"[:300]
-        return await _failed(runner, run, act, effect, "error", why, verdict)
+    except Raised as raised:
+        if not alone or not raised.for_good:
+            raise raised.fault(run) from None
+        await runner.undo()
+        report(locked.record.id, run.key, raised.error)
+        return await _failed(runner, run, act, effect, "error", in_words(raised.error), verdict)
 
 
 async def _done(runner: Runner, run: Run, act: Act, effect: Effect, verdict: Verdict | None) -> Outcome:
-    locked, done = runner.locked, await effect.apply(act)
+    locked, done = runner.locked, await called(runner, effect, effect.apply(act))
+    if not isinstance(done, Done):
+        raise Raised(TypeError(f"{effect.kind} answers {type(done).__name__}"))
     outcome = Outcome(result="done", at=act.now, moved_to=done.moved_to, changed=list(done.changed))
     if done.changed and not done.moved_to:
         outcome.triggers = [t.id for t in await hearing(locked, edited(done.changed))]
@@ -77,7 +141,10 @@ async def _done(runner: Runner, run: Run, act: Act, effect: Effect, verdict: Ver
 async def _failed(
     runner: Runner, run: Run, act: Act, effect: Effect, reason: str, why: str, verdict: Verdict | None
 ) -> Outcome:
-    runner.add(*effect.on_failure(act, why))
+    try:
+        runner.add(*effect.on_failure(act, why))
+    except Exception as error:  # noqa: BLE001 - it has failed already, and does so whatever else does
+        report(runner.locked.record.id, run.key, error)
     return await runner.fail(run, act.now, reason, why, verdict)
 
 

@@ -102,7 +102,7 @@ async def book(locked: Locked, ids: Ids, wanted: Wanted, by: By, visit_no: int) 
     said = line(
         locked.record.id, visit_no, "booked", by.at, rule=by.rule, actor=by.who, detail=detail
     )  # fmt: skip
-    field, change = _set_field(locked, wanted.field, start)
+    field, change = set_field(locked, wanted.field, start)
     await write(locked.tx, [*parts, *change, said, Rows("booking", [row]), Rows("booking_resource", each)])
     return Booked(booking_id, start, end, (*field, *changed))
 
@@ -119,7 +119,7 @@ async def cancel(locked: Locked, field: str, by: By, booking_id: int | None = No
     await take_turns(locked.tx, [resource for one in released for resource in one.resources])
     results, parts = await _release(locked, released, field, by)
     left = [one.starts_at for one in own if one not in released]
-    changed, change = _set_field(locked, field, left[-1] if left else None)
+    changed, change = set_field(locked, field, left[-1] if left else None)
     await write(locked.tx, [*parts, *change])
     return Cancelled(tuple(one.id for one in released), (*changed, *results))
 
@@ -191,7 +191,7 @@ async def _release(
     return tuple(changed), lines
 
 
-def _set_field(locked: Locked, field: str, start: datetime | None) -> tuple[tuple[str, ...], list[Change]]:
+def set_field(locked: Locked, field: str, start: datetime | None) -> tuple[tuple[str, ...], list[Change]]:
     """Bring the field up to date in memory; answers its name and what is to be written, if it changes."""
     record, value = locked.record, dump(start)
     if record.fields.get(field) == value:

@@ -15,6 +15,7 @@ from activities.cycles import cycles
 from activities.effect import Effect, Setting, Template
 from activities.places import as_problems, escaped
 from domain import conditions, templates
+from domain.activity_types import wrong_type
 from domain.condition_tree import All, Any_, Comparison, Not
 from domain.fields import FieldType, Problem, UnknownField
 from domain.holds.control import Control
@@ -54,7 +55,9 @@ def _trigger(trigger: Trigger, setting: Setting, stages: Mapping[str, str]) -> I
     if trigger.event == "field_changed":
         for i, name in enumerate(trigger.names):
             yield from _known(f"/names/{i}", "field", name, setting.registry.references())
-    elif trigger.names and trigger.event not in ("client_activity", "webhook"):
+    elif trigger.event in ("client_activity", "webhook"):
+        yield from _types(trigger.names, "/names")
+    elif trigger.names:
         yield Problem(place="/names", message=f"the event {trigger.event} has no names to choose from")
 
 
@@ -90,12 +93,21 @@ def _own(params: BaseModel, setting: Setting) -> Iterator[Problem]:
         case Effect():
             for problem in params.problems(setting):
                 yield problem.model_copy(update={"place": f"/{problem.place.lstrip('/')}"})
+        case Wait():
+            yield from _types(params.ends_on, "/ends_on")
         case Control():
             yield from recipients.problems(params.recipients, setting, "/recipients")
             for i, level in enumerate(params.escalate):
                 yield from recipients.problems(level.recipients, setting, f"/escalate/{i}/recipients")
                 if level.repeat and i + 1 < len(params.escalate):
                     yield Problem(place=f"/escalate/{i}/repeat", message="only the last level may repeat")
+
+
+def _types(words: Sequence[str], place: str) -> Iterator[Problem]:
+    """Words for what a client does, or another system, that nobody can ever report."""
+    for i, word in enumerate(words):
+        if wrong := wrong_type(word):
+            yield Problem(place=f"{place}/{i}", message=wrong)
 
 
 def _attached(params: BaseModel, steps: Mapping[str, Mapping[str, FieldType]]) -> Iterator[Problem]:

@@ -82,6 +82,7 @@ class Setting(NamedTuple):
     series: frozenset[str] = frozenset()
     stamps: frozenset[str] = frozenset()
     pipelines: Mapping[RecordType, Mapping[str, Mapping[str, str]]] = {}  # stages by pipeline, of both types
+    sms_providers: frozenset[str] = frozenset({"console"})  # that the installation has
 
 
 class Effect(Written):
@@ -96,6 +97,7 @@ class Effect(Written):
     record_types: ClassVar[tuple[RecordType, ...]] = ("lead", "deal")
     nature: ClassVar[Nature] = "database"
     executes: ClassVar[bool] = False
+    seconds: ClassVar[float] = 6.0  # that it may take; one on the database has 10 with all that is around it
     results: ClassVar[dict[str, FieldType]] = {}
     errors: ClassVar[dict[str, str]] = {}
     """Reasons the step can fail with, and what each means."""
@@ -148,6 +150,7 @@ class Sending(Effect):
     """A kind that hands a message to the outside, which no transaction can take back."""
 
     nature: ClassVar[Nature] = "send"
+    seconds: ClassVar[float] = 60.0
     channel: ClassVar[Literal["email", "sms"]]
 
     async def compose(self, act: Act) -> Composed:

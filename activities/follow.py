@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Final
 
+from activities.giving_up import end_hold
 from activities.hold_rows import earlier, keep
 from activities.results import waited_for
 from activities.runner import Run, Runner
+from activities.trial import PLANNING, Key, blaming
 from db.facts import HoldRow
 from db.journal import end_holds, line
 from domain.changed_facts import SUSPENSION, Facts
@@ -21,6 +24,9 @@ from domain.progress import Progress
 from domain.rule import Rule
 from domain.schedule import Due, due, instant
 
+_NEVER: Final = Due(verdict="fail", reason="error")
+"""Of a step whose due time cannot be computed."""
+
 
 async def follow(runner: Runner, progress: Progress, changed: Collection[str], at: datetime) -> list[Event]:
     """The events for all that depends on facts (fields by full reference) that changed at that instant.
@@ -33,7 +39,8 @@ async def follow(runner: Runner, progress: Progress, changed: Collection[str], a
         row = runner.locked.visit(visit.visit_no)
         steps = [s for s in visit.steps if row and (row.left_at is None or s.rule in row.kept)]
         for step in steps if changed else []:
-            events += await _follows(runner, visit.visit_no, step, change)
+            with blaming(Key(visit.visit_no, step.rule, PLANNING)):
+                events += await _follows(runner, visit.visit_no, step, change)
     return events
 
 
@@ -49,6 +56,8 @@ async def _follows(runner: Runner, visit_no: int, step: Step, change: Change) ->
     if hold is None:
         found = await _step_follows(runner, visit_no, step, version.rule(step.rule), change)
     elif hold.kind != "task" and not hold.outcome:  # a task reads no facts
+        if why := runner.trial.condemned.get(Key(visit_no, step.rule, PLANNING)):
+            return [HoldEnded(visit_no, await end_hold(runner, hold, why))]
         found = await _hold_follows(runner, hold, step, version.hold(step.rule), change)
     released = SUSPENSION in change.fields and not runner.locked.suspended(step.rule)
     if not found and released and step.waiting == "suspended":
@@ -59,6 +68,8 @@ async def _follows(runner: Runner, visit_no: int, step: Step, change: Change) ->
 async def _step_follows(runner: Runner, visit_no: int, step: Step, rule: Rule, change: Change) -> list[Event]:
     if not follows_any(step, rule, change):
         return []
+    if Key(visit_no, rule.id, PLANNING) in runner.trial.condemned:
+        return [Planned(visit_no, rule.id, _NEVER, change.at)]
     facts = await runner.locked.schedule_facts(rule.schedule, runner.house.jitter)
     moment = Moment(facts, runner.locked.values(visit_no), runner.locked.zone, runner.locked.key(rule.id))
     event = step_follows(visit_no, step, rule, change, moment)
@@ -100,10 +111,14 @@ async def _hold_follows(
     return [Planned(row.visit_no, row.rule, Due(at=ends), at, row.pinned)]
 
 
-async def plan(runner: Runner, rule: Rule, turn: datetime) -> Due:
+async def plan(runner: Runner, visit_no: int, rule: Rule, turn: datetime) -> Due:
     """The due time of a step from the facts of the moment; *past* is before its turn."""
-    facts = await runner.locked.schedule_facts(rule.schedule, runner.house.jitter)
-    return due(rule.schedule, turn, turn, facts, runner.locked.key(rule.id))
+    key = Key(visit_no, rule.id, PLANNING)
+    if key in runner.trial.condemned:
+        return _NEVER
+    with blaming(key):
+        facts = await runner.locked.schedule_facts(rule.schedule, runner.house.jitter)
+        return due(rule.schedule, turn, turn, facts, runner.locked.key(rule.id))
 
 
 async def bring_on(runner: Runner, run: Run, outcome: Outcome) -> None:
@@ -124,7 +139,7 @@ async def _due_below(runner: Runner, run: Run, outcome: Outcome) -> Due | None:
     below = steps[place + 1] if place + 1 < len(steps) else None
     if below is None or below.first or below.delay is not None:
         return None
-    return await plan(runner, version.rule(below.rule), outcome.at)
+    return await plan(runner, run.visit_no, version.rule(below.rule), outcome.at)
 
 
 def _say(

@@ -6,9 +6,14 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import structlog
+
+from activities.fault_log import stack_of
 from activities.messages import Message
 from activities.providers.mail import Ambiguous, Delivery, Mail, NotSent
 from activities.providers.sms import SmsProvider, Taken
+
+log = structlog.get_logger()
 
 Came = Delivery | Taken | NotSent | Ambiguous
 """What came of handing a message over."""
@@ -53,6 +58,8 @@ async def _one(
         return await mail.send(message.letter)
     except (NotSent, Ambiguous) as mishap:
         return mishap
+    except Exception as fault:  # noqa: BLE001 - nobody knows how far it came, whatever it is
+        return _broken(message, fault)
 
 
 async def _text(
@@ -75,3 +82,10 @@ async def _text(
         return refused
     except Ambiguous as lost:
         return await provider.find(message.message_id) or lost
+    except Exception as fault:  # noqa: BLE001 - nobody knows how far it came, whatever it is
+        return _broken(message, fault)
+
+
+def _broken(message: Message, fault: Exception) -> Ambiguous:
+    log.error("handing a message over broke off", message=message.message_id, stack=stack_of(fault))
+    return Ambiguous(f"handing it over broke off: {type(fault).__name__}")

@@ -23,7 +23,7 @@ Params = Wait | Control
 
 async def open_hold(runner: Runner, run: Run, rule: Rule, params: Params, verdict: Verdict | None) -> Outcome:
     """Write the row of a hold, unless it ends as it opens."""
-    locked, at = runner.locked, runner.on_time(run.due)
+    locked, at = runner.locked, runner.on_time(runner.released(run))
     watches = params.until if isinstance(params, Control) else None
     values = locked.values(run.visit_no)
     if watches is not None and judge(watches, values, at, locked.zone).holds:

@@ -50,6 +50,7 @@ class Message(BaseModel):
     created_at: datetime
     error: str = ""
     accepted: list[str] = []
+    doubtful: list[str] = []
     refused: dict[str, Reply]
     provider: str = ""
     provider_id: str = ""
@@ -60,6 +61,11 @@ class Message(BaseModel):
         """The recipients that it may yet reach."""
         final = {address for address, reply in self.refused.items() if not reply.temporary}
         return [a for a in self.recipients if a not in self.accepted and a not in final]
+
+    @property
+    def unsure(self) -> list[str]:
+        """The recipients whom an attempt may have reached, and of whom nothing better is known."""
+        return [address for address in self.doubtful if address not in self.accepted]
 
     @property
     def to_employees(self) -> bool:
@@ -86,6 +92,10 @@ class Message(BaseModel):
         self.state, self.attempts = "sending", self.attempts + 1
         if not self.left:
             self.refused = {who: reply for who, reply in self.refused.items() if reply.code == NO_ADDRESS}
+
+    def doubt(self) -> None:
+        """Nobody knows of whom it may yet reach whether this attempt has reached him."""
+        self.doubtful = [*self.doubtful, *(who for who in self.left if who not in self.doubtful)]
 
     def problems(self) -> list[str]:
         """Who did not get it, and why, in words."""
@@ -174,6 +184,7 @@ async def keep(tx: Transaction, message: Message, sent_at: datetime | None = Non
     asked = {
         "id": message.id, "state": message.state, "error": message.error, "sent_at": sent_at,
         "attempts": message.attempts, "accepted": to_json(message.accepted).decode(),
+        "doubtful": to_json(message.doubtful).decode(),
         "refused": to_json(_dump(message.refused)).decode(),
     }  # fmt: skip
     await tx.execute(_KEEP, asked)
@@ -189,13 +200,13 @@ def _dump(refused: Mapping[str, Reply]) -> dict[str, JsonValue]:
 
 _READ = text("""
 select id, channel, state, message_id, sender, recipients, employees, content, attempts, created_at, error,
-  accepted, refused, provider, provider_id, segments
+  accepted, doubtful, refused, provider, provider_id, segments
 from message where record_id = :id and visit_no = :visit_no and rule = :rule and n = :n
 order by length(message_id), message_id
 """).bindparams(bindparam("id", type_=BigInteger))
 _KEEP = text("""
 update message set state = :state, error = :error, attempts = :attempts,
   sent_at = coalesce(:sent_at, sent_at),
-  accepted = cast(:accepted as jsonb), refused = cast(:refused as jsonb)
+  accepted = cast(:accepted as jsonb), doubtful = cast(:doubtful as jsonb), refused = cast(:refused as jsonb)
 where id = :id
 """).bindparams(bindparam("sent_at", type_=DateTime(timezone=True)))

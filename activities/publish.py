@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -38,14 +38,18 @@ class Surroundings(NamedTuple):
     number: int
 
 
-async def publish(tx: Transaction, pipeline: str, rules: RuleSet, owner: str, at: datetime) -> int:
+async def publish(
+    tx: Transaction, pipeline: str, rules: RuleSet, owner: str, at: datetime,
+    sms_providers: Collection[str] = ("console",),
+) -> int:  # fmt: skip
     """Publish the next version and answer its number. Open visits stay on the version they were opened with.
 
-    `owner` is told of failures. Publications take turns: a cycle over two pipelines is found by the second.
+    `owner` is told of failures. `sms_providers` are those of the installation. Publications take turns: a
+    cycle over two pipelines is found by the second.
     Raises `RulesRefused`, or `Refused` for a pipeline there is not.
     """
     await tx.execute(_TAKE_TURNS)
-    around = await surroundings(tx, pipeline)
+    around = await surroundings(tx, pipeline, sms_providers)
     # thousands of templates take seconds: meanwhile the process does other things
     problems = await asyncio.to_thread(check, rules, around.setting, around.others)
     if owner not in around.setting.employees:
@@ -76,7 +80,9 @@ class _Found(BaseModel):
     rules: dict[str, dict[str, JsonValue]]
 
 
-async def surroundings(tx: Transaction, pipeline: str) -> Surroundings:
+async def surroundings(
+    tx: Transaction, pipeline: str, sms_providers: Collection[str] = ("console",)
+) -> Surroundings:
     """Read what the rules of a pipeline are checked against. Raises `Refused` for one there is not."""
     row = (await tx.execute(_AROUND, {"pipeline": pipeline})).scalar_one_or_none()
     if row is None:
@@ -100,6 +106,7 @@ async def surroundings(tx: Transaction, pipeline: str) -> Surroundings:
             of: {name: dict(stages) for name, stages in pipelines.items()}
             for of, pipelines in found.pipelines.items()
         },
+        sms_providers=frozenset(sms_providers),
     )
     others = {name: RuleSet.model_validate({"stages": stages}) for name, stages in found.rules.items()}
     return Surroundings(setting, others, found.number)

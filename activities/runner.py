@@ -15,6 +15,7 @@ from activities.again import next_attempt
 from activities.effect import Done
 from activities.house import House
 from activities.past import past
+from activities.trial import Key, Trial
 from db.facts import LedgerRow
 from db.journal import key, line
 from db.locked import Locked
@@ -39,6 +40,11 @@ class Run(NamedTuple):
     due: datetime | None = None
     released: bool = False
 
+    @property
+    def key(self) -> Key:
+        """Which act of the record it is."""
+        return Key(self.visit_no, self.rule, self.n)
+
 
 class Admitted(NamedTuple):
     """A step that may act: its rule, the version it stands in, and what its condition said."""
@@ -51,15 +57,20 @@ class Admitted(NamedTuple):
 class Runner:
     """The acts of one transaction on one record. `now` is the one clock; call `flush` before the commit.
 
-    `careful` writes every act by itself, so that a row the database refuses fails its own step alone.
+    `trial`: how the attempt goes about it.
     """
 
     def __init__(
-        self, locked: Locked, house: House, ids: Ids, now: datetime, *, careful: bool = False
+        self, locked: Locked, house: House, ids: Ids, now: datetime, *, trial: Trial | None = None
     ) -> None:
-        self.locked, self.house, self.ids, self.now, self.careful = locked, house, ids, now, careful
+        self.locked, self.house, self.ids, self.now, self.trial = locked, house, ids, now, trial or Trial()
         self._rows: list[Rows | Change] = []
         self.bells: list[Bell] = []  # of records born meanwhile, to be rung after the commit
+
+    @property
+    def careful(self) -> bool:
+        """Whether every act is written by itself, so that what goes wrong fails its own step alone."""
+        return self.trial.careful
 
     # -- writing -------------------------------------------------------------------------------
     def add(self, *rows: Rows | Change) -> None:
@@ -74,6 +85,13 @@ class Runner:
     def on_time(self, due: datetime | None) -> datetime:
         """The instant an act is booked at: its due time if it is on time, else now."""
         return due if due is not None and self.now <= due + self.house.punctual else self.now
+
+    def released(self, run: Run) -> datetime | None:
+        """When an act may be made: when it is due, and not before its visit is opened."""
+        visit = self.locked.visit(run.visit_no)
+        if run.due and visit and visit.opens_at:
+            return max(run.due, visit.opens_at)
+        return run.due
 
     def end(
         self, run: Run, outcome: Outcome, done: Done | None = None, error: str = "",
@@ -139,24 +157,30 @@ class Runner:
 
     async def admit(self, run: Run) -> Admitted | Outcome:
         """Everything between the key and the effect; if the step does not act, that is written down."""
-        if not self.passes(run):
-            return self.end(run, Outcome(result="stale", reason="outrun", at=self.now))
-        version = await self.locked.rules(run.visit_no)
-        rule = version.rule(run.rule)
-        refused, verdict = await self._may_act(run, rule, version)
-        if refused is None:
-            return Admitted(rule, version, verdict)
+        found = await self.judge(run)
+        if isinstance(found, Admitted):
+            return found
+        refused, verdict = found
         if refused.result != "pending":
             return self.end(run, refused, verdict=verdict)
         self.add(self.said(run, refused, {}, verdict))
         return refused
+
+    async def judge(self, run: Run) -> Admitted | tuple[Outcome, Verdict | None]:
+        """The same, and nothing is written."""
+        if not self.passes(run):
+            return Outcome(result="stale", reason="outrun", at=self.now), None
+        version = await self.locked.rules(run.visit_no)
+        rule = version.rule(run.rule)
+        refused, verdict = await self._may_act(run, rule, version)
+        return Admitted(rule, version, verdict) if refused is None else (refused, verdict)
 
     async def _may_act(self, run: Run, rule: Rule, version: Version) -> tuple[Outcome | None, Verdict | None]:
         if self.locked.suspended(run.rule):
             return Outcome(result="pending", waiting="suspended", due=run.due, at=self.now), None
         if late := self._catch_up(run, rule):
             return late, None
-        at = self.on_time(run.due)
+        at = self.on_time(self.released(run))
         if rule.repeat != "every_visit" and repeats(rule, await self._past(rule), self._pass(run), at):
             return Outcome(result="skipped", reason="repeat", at=at), None
         leaving = self.leaving(run, version)
@@ -170,10 +194,11 @@ class Runner:
 
     def _catch_up(self, run: Run, rule: Rule) -> Outcome | None:
         """What `catch_up` makes of a step that is overdue at its release, which is now."""
-        if run.due is None or run.released or self.now <= run.due + self.house.punctual:
+        due = self.released(run)
+        if due is None or run.released or self.now <= due + self.house.punctual:
             return None
         zone, place = self.locked.zone, self.locked.key(run.rule)
-        at = catch_up_at(rule.schedule.catch_up, run.due, self.now, zone, place)
+        at = catch_up_at(rule.schedule.catch_up, due, self.now, zone, place)
         if at is None:
             return Outcome(result="skipped", reason="too_late", at=self.now)
         return Outcome(result="pending", waiting="spread", due=at, at=self.now) if at > self.now else None

@@ -17,16 +17,27 @@ from sqlalchemy.exc import SQLAlchemyError
 from temporalio.exceptions import ApplicationError
 
 from activities.act import Act
-from activities.acting import effect_of
+from activities.acting import Raised, called, effect_of
 from activities.effect import Sending
+from activities.fault_log import report
 from activities.follow import bring_on
 from activities.handing_over import Came, hand_over
 from activities.house import House
 from activities.messages import Message, keep, new_messages, read
 from activities.providers.mail import Mail
 from activities.providers.sms import SmsProvider
-from activities.runner import Run, Runner
-from activities.settling import Attempt, key_of, settle, take_up
+from activities.runner import Admitted, Run, Runner
+from activities.settling import (
+    MAY_HAVE_ARRIVED,
+    Attempt,
+    StillUnderWay,
+    give_up,
+    key_of,
+    settle,
+    take_up,
+)
+from activities.strikes import Strikes, in_words
+from activities.trial import Trial, blaming
 from db.engine import Database, Transaction
 from db.facts import LedgerRow
 from db.fail_points import fail_point
@@ -50,7 +61,7 @@ class Sender:
         sms: Mapping[str, SmsProvider] | None = None,
     ) -> None:  # fmt: skip
         self._database, self._book, self._ids, self._house = database, book, ids, house
-        self._mail, self._sms = mail, sms or {}
+        self._mail, self._sms, self._strikes = mail, sms or {}, Strikes(database)
 
     async def send(self, asked: RuleRun, now: datetime) -> Outcome:
         """One attempt of one act; the stored outcome if it has one.
@@ -58,62 +69,91 @@ class Sender:
         Raises `ApplicationError` where it may have arrived and is to be sent again all the same: the step
         stays under way, so that nothing can end it meanwhile, and the activity's next attempt sends again.
         """
+
+        async def attempt(trial: Trial) -> Outcome:
+            return await self._attempt(asked, now, trial)
+
+        return await self._strikes.attempt(asked.record_id, now, attempt)
+
+    async def _attempt(self, asked: RuleRun, now: datetime, trial: Trial) -> Outcome:
         run = Run(asked.visit_no, asked.rule, asked.n, asked.turn, asked.due, asked.released)
         async with self._database.transaction() as tx:
-            attempt = await self._commit(tx, asked, run, now)
+            attempt = await self._commit(tx, asked, run, now, trial)
         if isinstance(attempt, Outcome):
             return attempt
+        if isinstance(attempt, StillUnderWay):
+            raise _again(attempt)
         fail_point("sending.committed")
         came = await hand_over(attempt.under_way, self._mail, self._sms, attempt.again(now))
         fail_point("sending.after_250")
         outcome = await self._settled(asked.record_id, attempt, came, now)
-        if outcome is None:
-            what = "the other side was given the message and did not answer"
-            delay = max(message.delay for message in attempt.under_way)
-            raise ApplicationError(what, type="Ambiguous", next_retry_delay=delay)
+        if isinstance(outcome, StillUnderWay):
+            raise _again(outcome)
         return outcome
 
     # -- before --------------------------------------------------------------------------------
-    async def _commit(self, tx: Transaction, asked: RuleRun, run: Run, now: datetime) -> Attempt | Outcome:
+    async def _commit(
+        self, tx: Transaction, asked: RuleRun, run: Run, now: datetime, trial: Trial
+    ) -> Attempt | Outcome | StillUnderWay:
         """What is to be handed over, or what the step ends as without."""
         locked = await Locked.take(tx, self._book, asked.record_id, run.visit_no)
         if locked is None or locked.visit(run.visit_no) is None:
             await write(tx, [line(asked.record_id, run.visit_no, "ignored", now, rule=run.rule)])
             return Outcome(result="stale", reason="outrun", at=now)
-        runner = Runner(locked, self._house, self._ids, now)
-        found = runner.stored(run) or await self._claim(runner, run)
+        runner = Runner(locked, self._house, self._ids, now, trial=trial)
+        found: Attempt | Outcome | StillUnderWay | None = runner.stored(run)
+        if found is None:
+            with blaming(run.key):
+                found = await self._claim(runner, run)
         if isinstance(found, Outcome):
             await bring_on(runner, run, found)
         await runner.flush()
         await book(tx, asked.record_id, asked.decisions)
         return found
 
-    async def _claim(self, runner: Runner, run: Run) -> Attempt | Outcome:
-        locked, at = runner.locked, runner.on_time(run.due)
+    async def _claim(self, runner: Runner, run: Run) -> Attempt | Outcome | StillUnderWay:
+        locked, at = runner.locked, runner.on_time(runner.released(run))
         messages = await read(locked.tx, key_of(locked, run))
-        if any(message.state == "sending" for message in messages):  # no fence: it was passed
-            rule = (await locked.rules(run.visit_no)).rule(run.rule)
-            return await take_up(runner, Attempt(run, rule, messages, at, taken_up=True))
-        if messages:
-            run = run._replace(released=True)  # a further attempt is not overdue
-        admitted = await runner.admit(run)
-        if isinstance(admitted, Outcome):
+        under_way = Attempt(run, (await locked.rules(run.visit_no)).rule(run.rule), messages, at)
+        if why := runner.trial.condemned.get(run.key):
+            failed = Outcome(result="failed", reason=why.reason, at=runner.now)
+            return await give_up(runner, under_way, failed, why.why)
+        await runner.trial.begins(run.key)
+        if under_way.under_way:  # no fence: it was passed
+            return await take_up(runner, under_way._replace(taken_up=True))
+        run = run._replace(released=run.released or bool(messages))  # a further attempt is not overdue
+        admitted = await _admitted(runner, under_way._replace(run=run))
+        if not isinstance(admitted, Admitted):
             return admitted
-        rule, _, verdict = admitted
+        verdict = admitted.verdict
         if messages:
             for message in _to_repeat(messages):
                 message.again()
                 await keep(locked.tx, message)
         else:
-            try:
-                messages = await self._compose(runner, run, rule, at)
-            except Refused as wrong:
-                if isinstance(wrong, NotNow) and (later := await runner.put_off(run, rule, wrong, verdict)):
-                    return later
-                return await runner.fail(run, at, wrong.reason, wrong.message, verdict)
-        claimed = LedgerRow(visit_no=run.visit_no, rule=run.rule, n=run.n, outcome="", reason="", at=at)
-        runner.add(key(locked.record.id, claimed))
-        return Attempt(run, rule, messages, at, verdict)
+            composed = await self._composed(runner, under_way._replace(verdict=verdict))
+            if isinstance(composed, Outcome):
+                return composed
+            messages = composed
+        if run.key not in locked.ledger:  # what is doubted has kept its key
+            claimed = LedgerRow(visit_no=run.visit_no, rule=run.rule, n=run.n, outcome="", reason="", at=at)
+            runner.add(key(locked.record.id, claimed))
+        return Attempt(run, admitted.rule, messages, at, verdict)
+
+    async def _composed(self, runner: Runner, attempt: Attempt) -> list[Message] | Outcome:
+        """The messages, or what the step is where there are none to send."""
+        run, rule, _, at, verdict, _ = attempt
+        try:
+            return await self._compose(runner, run, rule, at)
+        except Refused as wrong:
+            if isinstance(wrong, NotNow) and (later := await runner.put_off(run, rule, wrong, verdict)):
+                return later
+            return await runner.fail(run, at, wrong.reason, wrong.message, verdict)
+        except Raised as raised:
+            if not raised.for_good:
+                raise raised.fault(run) from None
+            report(runner.locked.record.id, run.key, raised.error)
+            return await runner.fail(run, at, "error", in_words(raised.error), verdict)
 
     async def _compose(self, runner: Runner, run: Run, rule: Rule, at: datetime) -> list[Message]:
         effect = effect_of(await runner.locked.rules(run.visit_no), rule)
@@ -122,14 +162,15 @@ class Sender:
         act = Act(
             runner.locked, run.visit_no, rule, run.n, at, self._ids, house.mail, house.sms, house.documents
         )
-        messages, rows = new_messages(act, effect.channel, await effect.compose(act))
+        composed = await called(runner, effect, effect.compose(act))
+        messages, rows = new_messages(act, effect.channel, composed)
         runner.add(rows)
         return messages
 
     # -- after ---------------------------------------------------------------------------------
     async def _settled(
         self, record_id: int, attempt: Attempt, came: Mapping[str, Came], now: datetime
-    ) -> Outcome | None:
+    ) -> Outcome | StillUnderWay:
         """Settle it though the database be away for a moment: the other side cannot be asked again."""
         for pause in _PAUSES:
             try:
@@ -140,8 +181,7 @@ class Sender:
 
     async def _settle(
         self, record_id: int, attempt: Attempt, came: Mapping[str, Came], now: datetime
-    ) -> Outcome | None:
-        """The outcome; None if something may have arrived and is to be sent again."""
+    ) -> Outcome | StillUnderWay:
         async with self._database.transaction() as tx:
             locked = await Locked.take(tx, self._book, record_id, attempt.run.visit_no)
             if locked is None:
@@ -149,12 +189,34 @@ class Sender:
             runner = Runner(locked, self._house, self._ids, now)
             present = await read(tx, key_of(locked, attempt.run))
             if _under_way(present) != _under_way(attempt.messages):
-                return runner.stored(attempt.run) or attempt.pending(now)  # settled, or overtaken
+                # settled, or overtaken
+                return runner.stored(attempt.run) or attempt._replace(messages=present).later(now)
             outcome = await settle(runner, attempt._replace(messages=present), came)
-            if outcome:
+            if isinstance(outcome, Outcome):
                 await bring_on(runner, attempt.run, outcome)
             await runner.flush()
             return outcome
+
+
+async def _admitted(runner: Runner, attempt: Attempt) -> Admitted | Outcome | StillUnderWay:
+    """Whether it may be handed over (again): after every definite refusal the fence is asked.
+
+    What may have arrived by an earlier attempt does not end as what has not acted.
+    """
+    if not attempt.doubted:
+        return await runner.admit(attempt.run)
+    judged = await runner.judge(attempt.run)
+    if isinstance(judged, Admitted):
+        return judged
+    refused, _ = judged
+    if refused.result == "pending" and attempt.in_time(runner.now):
+        return attempt.later(runner.now)
+    return await give_up(runner, attempt, refused, MAY_HAVE_ARRIVED)
+
+
+def _again(later: StillUnderWay) -> ApplicationError:
+    what = "the other side was given the message, and nothing is known for good"
+    return ApplicationError(what, type="Ambiguous", next_retry_delay=later.pause)
 
 
 def _under_way(messages: Sequence[Message]) -> dict[str, int]:

@@ -21,7 +21,14 @@ from domain.conditions import Verdict
 from domain.events import Outcome
 from domain.rule import Rule
 
+MAY_HAVE_ARRIVED: Final = "an earlier attempt may have brought it through"
 _SHOWN: Final = 20  # messages of which an error tells
+
+
+class StillUnderWay(NamedTuple):
+    """Nothing is known for good, some may have arrived, and it is tried again after the `pause`."""
+
+    pause: timedelta
 
 
 class Attempt(NamedTuple):
@@ -58,10 +65,20 @@ class Attempt(NamedTuple):
         """The messages whose fate is unknown, by id, and whether they may be sent once more."""
         return {m.message_id: self.may_repeat(m, now) for m in self.under_way} if self.taken_up else {}
 
-    def pending(self, now: datetime, after: timedelta = timedelta(0)) -> Outcome:
-        """It is tried again, not before `after`, the last time when `retry_for` is over."""
+    @property
+    def doubted(self) -> bool:
+        """Whether some of it may have arrived: then the step may end as nothing but `done` or `unknown`."""
+        return any(message.unsure or message.state == "unknown" for message in self.messages)
+
+    def later(self, now: datetime, after: timedelta = timedelta(0)) -> Outcome | StillUnderWay:
+        """It is tried again, not before `after`, the last time when `retry_for` is over.
+
+        A step that is pending may be ended by others, as what has not acted; one that is doubted never is.
+        """
         pause = max(after, *(message.delay for message in self.messages))
         due = min(now + pause, self.messages[0].created_at + self.rule.retry_for.span)
+        if self.doubted:
+            return StillUnderWay(max(due - now, timedelta(0)))
         return Outcome(result="pending", waiting="retry", due=due, at=now)
 
 
@@ -71,6 +88,7 @@ async def take_up(runner: Runner, attempt: Attempt) -> Attempt | Outcome:
     told = any(message.error for message in lost)  # by an attempt that got no answer and could say so
     repeats = False
     for message in lost:
+        message.doubt()
         repeats = repeats or attempt.may_repeat(message, runner.now)
         if message.channel == "email" and not repeats:  # no mail server can be asked
             message.state, message.error = "unknown", message.error or BROKE_OFF
@@ -83,30 +101,29 @@ async def take_up(runner: Runner, attempt: Attempt) -> Attempt | Outcome:
     return attempt
 
 
-async def settle(runner: Runner, attempt: Attempt, came: Mapping[str, Came]) -> Outcome | None:
-    """Write down what came of the messages under way; what the step is then.
-
-    None: some may have arrived and are to be sent again, so the step stays under way.
-    """
+async def settle(runner: Runner, attempt: Attempt, came: Mapping[str, Came]) -> Outcome | StillUnderWay:
+    """Write down what came of the messages under way; what the step is then."""
+    in_time = attempt.in_time(runner.now)
     for message in attempt.under_way:
-        _judge(message, came[message.message_id], attempt.may_repeat(message, runner.now))
+        _judge(message, came[message.message_id], attempt.may_repeat(message, runner.now), in_time)
         is_through = message.accepted and not message.left
-        failed_for_good = message.state == "failed" and not attempt.in_time(runner.now)
-        sent_at = attempt.at if message.accepted and (is_through or failed_for_good) else None
+        over = message.state == "unknown" or (message.state == "failed" and not in_time)
+        sent_at = attempt.at if message.accepted and (is_through or over) else None
         await keep(runner.locked.tx, message, sent_at)
     again = attempt.under_way
     if again:
-        due = runner.now + max(message.delay for message in again)
-        runner.add(_retry(runner, attempt, _errors(again), due))
-        return None
+        pause = max(message.delay for message in again)
+        runner.add(_retry(runner, attempt, _errors(again), runner.now + pause))
+        return StillUnderWay(pause)
     return await _ended(runner, attempt, came)
 
 
-def _judge(message: Message, came: Came, may_repeat: bool) -> None:
-    """What a message is now."""
-    error = ""
+def _judge(message: Message, came: Came, may_repeat: bool, in_time: bool) -> None:
+    """What a message is now. What may have arrived is `unknown`, unless it is known better."""
+    error, final = "", isinstance(came, NotSent) and not came.temporary
     match came:
         case Ambiguous() if not message.provider_id:
+            message.doubt()
             message.state = "sending" if may_repeat else "unknown"
             message.error = message.told(came.message)
             return
@@ -124,20 +141,25 @@ def _judge(message: Message, came: Came, may_repeat: bool) -> None:
             message.refused = before | came.refused
     message.state = "failed" if error or message.left or message.refused else "sent"
     message.error = "; ".join(filter(None, [error, *message.problems()]))
+    if message.unsure and not (message.left and in_time and not final):  # it is not tried again
+        message.state, message.error = "unknown", "; ".join(filter(None, [message.error, MAY_HAVE_ARRIVED]))
 
 
 # -- endings -----------------------------------------------------------------------------------------
-async def _ended(runner: Runner, attempt: Attempt, came: Mapping[str, Came]) -> Outcome:
+async def _ended(runner: Runner, attempt: Attempt, came: Mapping[str, Came]) -> Outcome | StillUnderWay:
     """Nothing is under way any more: it is tried again later, or over."""
     messages, error = attempt.messages, _errors(attempt.messages)
     final = {key for key, one in came.items() if isinstance(one, NotSent) and not one.temporary}
     waiting = [m for m in messages if m.state == "failed" and m.left and m.message_id not in final]
     if waiting and attempt.in_time(runner.now):
         after = [one.after for one in came.values() if isinstance(one, NotSent) and one.after]
-        outcome = attempt.pending(runner.now, max(after, default=timedelta(0)))
+        later = attempt.later(runner.now, max(after, default=timedelta(0)))
+        if isinstance(later, StillUnderWay):
+            runner.add(_retry(runner, attempt, error, runner.now + later.pause))
+            return later
         await _give_back(runner.locked, attempt.run)
-        runner.add(_retry(runner, attempt, error, outcome.due))
-        return outcome
+        runner.add(_retry(runner, attempt, error, later.due))
+        return later
     if any(message.state == "unknown" for message in messages):
         return await _park(runner, attempt, error)
     if waiting:
@@ -178,6 +200,22 @@ async def _ended_badly(runner: Runner, attempt: Attempt, outcome: Outcome, told:
     if owner := await runner.owner(run.visit_no):
         runner.add(runner.notice(run, owner, f"Rule {run.rule!r} of {title!r} {told}", outcome.at))
     return outcome
+
+
+async def give_up(runner: Runner, attempt: Attempt, refused: Outcome, why: str) -> Outcome:
+    """It is not tried again. What may have arrived is `unknown`, whatever the step would end as else."""
+    for message in attempt.messages:
+        if message.state == "sending":
+            message.doubt()
+        if message.unsure and message.state != "unknown":
+            message.state, message.error = "unknown", "; ".join(filter(None, [message.error, why]))
+            await keep(runner.locked.tx, message, attempt.at if message.accepted else None)
+    if attempt.doubted:
+        return await _park(runner, attempt, _errors(attempt.messages))
+    await _give_back(runner.locked, attempt.run)
+    if refused.result == "failed":
+        return await runner.fail(attempt.run, refused.at, refused.reason, why, attempt.verdict)
+    return runner.end(attempt.run, refused, error=why, verdict=attempt.verdict)
 
 
 def _errors(messages: list[Message]) -> str:

@@ -54,7 +54,7 @@ class Drive:
         step = self.progress.step(visit_no, rule)
         written = (await self.runner.locked.rules(visit_no)).rule(rule)
         at = step.turn if step and step.turn else self.runner.now
-        found = await plan(self.runner, written, at) if step else Due(at=at)
+        found = await plan(self.runner, visit_no, written, at) if step else Due(at=at)
         return Planned(visit_no, rule, found, at)
 
     async def _run(self, visit_no: int, rule: str, n: int) -> list[Command]:
@@ -135,7 +135,8 @@ async def _missed(locked: Locked, progress: Progress) -> list[Event]:
                 events.append(left)
             continue
         steps = (await locked.rules(visit.visit_no)).plan(visit.stage_id)
-        events.append(Opened(visit.visit_no, visit.stage_id, steps, visit.entered_at, left))
+        begins = Opened(visit.visit_no, visit.stage_id, steps, visit.entered_at, left, visit.opens_at)
+        events.append(begins)
     return events
 
 

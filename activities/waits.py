@@ -7,9 +7,11 @@ from datetime import datetime
 from sqlalchemy import BigInteger, DateTime, bindparam, text
 
 from activities.act import Act
+from activities.acting import Raised, called
 from activities.catalogue import effects
 from activities.hold_rows import claim, say
 from activities.runner import Run, Runner
+from activities.strikes import in_words
 from db.facts import HoldRow
 from db.journal import end_holds
 from db.records import By, TooManyMoves, move, suspend_for_loop
@@ -28,13 +30,14 @@ async def follow_end(runner: Runner, run: Run, params: Wait, follow: Follow, at:
     kind, params_of = ("notify", {"text": said}) if follow == "notify" else ("create_todo", {"subject": said})
     effect = effects()[kind].model_validate(params_of)
     try:
-        done = await effect.apply(act)
-    except Refused as refused:  # the wait ends all the same; whoever owns the rules has to know
-        say(runner, run, "not_told", at, {"error": refused.message})
+        done = await called(runner, effect, effect.apply(act))
+    except (Refused, Raised) as refused:  # the wait ends all the same; whoever owns the rules has to know
+        why = refused.message if isinstance(refused, Refused) else in_words(refused.error)
+        say(runner, run, "not_told", at, {"error": why})
         if owner := await runner.owner(run.visit_no):
             runner.add(
                 runner.notice(
-                    run, owner, f"The end of the wait {run.rule!r} could not be told: {refused.message}", at
+                    run, owner, f"The end of the wait {run.rule!r} could not be told: {why}", at
                 )
             )
         return

@@ -13,7 +13,6 @@ from activities import heard, operators, visits
 from activities.attempts import Attempts
 from activities.catalogue import HOLDS, effects
 from activities.effect import Sending
-from activities.follow import plan
 from activities.house import House
 from activities.providers.documents import Documents
 from activities.providers.mail import Mail
@@ -25,7 +24,6 @@ from db.doorbell import Doorbell
 from db.engine import Database
 from db.fail_points import fail_point
 from db.journal import book
-from db.locked import Locked
 from db.settings import Settings
 from domain.events import Outcome
 from domain.journey import (
@@ -35,7 +33,6 @@ from domain.journey import (
     Moved,
     MoveRecord,
     Operate,
-    PlannedStep,
     PlannedSteps,
     RecordActivity,
     Replan,
@@ -135,24 +132,12 @@ class Activities(Attempts):
     async def _slowly(self, asked: RuleRun, at: datetime) -> Outcome:
         """What is no message, but takes its time inside its transaction: a few at once."""
         async with self._slow:
-            return await self._act(asked, at)
+            return await self._act(asked, at, seconds=None)
 
     # -- the rest ------------------------------------------------------------------------------
     @activity.defn
     async def schedule_steps(self, asked: ScheduleSteps) -> PlannedSteps:
-        at = now()
-        async with self.database.transaction() as tx:
-            since = min(turn.visit_no for turn in asked.turns)
-            locked = await Locked.take(tx, self.book, asked.record_id, since)
-            if locked is None:
-                return PlannedSteps()
-            runner = Runner(locked, self.house, self.ids, at)
-            found = []
-            for turn in asked.turns:
-                rule = (await locked.rules(turn.visit_no)).rule(turn.rule)
-                due = await plan(runner, rule, turn.turn)
-                found.append(PlannedStep(visit_no=turn.visit_no, rule=turn.rule, due=due, at=turn.turn))
-            return PlannedSteps(steps=found)
+        return await self._planned(asked, now())
 
     @activity.defn(name="book")
     async def write_down(self, asked: Book) -> None:

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from activities.places import as_problems
 from activities.publish import RulesRefused
-from domain.errors import Refused
+from domain.errors import Refused, Unreadable
 from domain.fields import Problem
 
 log = structlog.get_logger()
@@ -81,6 +81,7 @@ def problem(
 def install(app: FastAPI) -> None:
     """Have the application answer every error as a problem."""
     app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(Unreadable, _unreadable)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(DBAPIError, _database)
@@ -93,6 +94,11 @@ def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refused)  # noqa: S101 - it is registered for these
     errors = error.problems if isinstance(error, RulesRefused) else ()
     return problem(error.status, error.reason, error.message, errors)
+
+
+def _unreadable(_: Request, error: Exception) -> JSONResponse:
+    log.error("published rules cannot be read", error=str(error))
+    return problem(500, "rules_unreadable", str(error))
 
 
 def _invalid(_: Request, error: Exception) -> JSONResponse:

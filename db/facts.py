@@ -58,6 +58,7 @@ class PipelineRow(_Row):
     zone: str | None = None
     calendar_id: str | None = None
     owner_id: str | None = None
+    grace: int = 0  # seconds
     fields: list[JsonValue] = []
 
 
@@ -105,6 +106,7 @@ class VisitRow(_Row):
     rules_number: int
     pass_no: int
     entered_at: datetime
+    opens_at: datetime | None = None
     left_at: datetime | None = None
     left_reason: str | None = None
     left_by: str = ""

@@ -11,11 +11,12 @@ from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from pydantic_core import to_json
-from sqlalchemy import BigInteger, DateTime, bindparam, select, text
+from sqlalchemy import BigInteger, bindparam, select, text
 from sqlmodel import col
 
 from db.facts import VisitRow
 from db.journal import end_holds, line
+from db.kept_tasks import end_kept_tasks
 from db.locked import Locked
 from db.outbox import Bell, bell_rows
 from db.rows import Change, Rows, write
@@ -25,6 +26,8 @@ from domain.events import HoldEnd
 from domain.hold import kept
 
 MOST_AN_HOUR, MOST_A_WEEK = 10, 50  # automatic moves; the next is not made
+API = "api"
+"""Who acts where a client of the API names no employee."""
 LeftReason = Literal["left_stage", "closed", "pipeline_changed", "record_deleted"]
 
 
@@ -38,6 +41,11 @@ class By(NamedTuple):
     at: datetime
     automatic: bool = False
     rule: str = ""
+
+    @property
+    def person(self) -> bool:
+        """An employee asked for it, and no program that speaks for itself."""
+        return not self.automatic and self.who != API
 
 
 class TooManyMoves(Exception):
@@ -185,24 +193,6 @@ update record set pipeline_id = :pipeline, stage_id = :stage, version = version 
   pass_no = :pass_no, entered_at = :at, late = false
 where id = :id
 """
-_END_KEPT = text("""
-with h as (
-  update hold set outcome = 'cancelled', reason = :reason, ended_at = :at, ended_by = :who, state = 'left',
-    due_at = null
-  where record_id = :id and visit_no < :visit_no and kind = 'task' and outcome = ''
-  returning visit_no, rule
-), l as (
-  update ledger set outcome = 'cancelled', reason = :reason, at = :at,
-    results = results
-      || jsonb_build_object('ended', 'left', 'by', cast(:who as text), 'at', cast(:stamp as text))
-  from h where ledger.record_id = :id and ledger.visit_no = h.visit_no and ledger.rule = h.rule
-    and ledger.n = 0
-), j as (
-  insert into journal (record_id, visit_no, rule, event, reason, at, actor, detail)
-  select :id, visit_no, rule, 'cancelled', :reason, :at, :who, '{"hold": "left"}' from h
-)
-select visit_no, rule from h
-""").bindparams(bindparam("id", type_=BigInteger), bindparam("at", type_=DateTime(timezone=True)))
 _SUSPEND = text("update record set suspended = :why where id = :id").bindparams(
     bindparam("id", type_=BigInteger)
 )
@@ -247,6 +237,8 @@ async def _leave(
     }
     plan = (await locked.rules(visit.visit_no)).plan(visit.stage_id)
     visit.kept = kept(plan, ended, reason, {row.rule for row in others if row.kind == "task"})
+    if visit.opens_at and by.at < visit.opens_at:  # passed through as a slip of the hand
+        visit.kept = []
     visit.left_at, visit.left_reason, visit.left_by = by.at, reason, by.rule
     mark = {"id": record.id, "visit_no": visit.visit_no, "at": by.at, "reason": reason, "rule": by.rule}
     parts.append(Change(_LEAVE, mark | {"kept": to_json(visit.kept).decode()}))
@@ -254,20 +246,10 @@ async def _leave(
     parts += [Change(_COMPLETE, done), Change(_HELD, done)]
     if reason in ("pipeline_changed", "record_deleted"):
         parts.append(Change(_CLEAR_MARKS, {"id": record.id, "visit_no": visit.visit_no}))
-        await _end_kept_tasks(locked, reason, by)
+        await end_kept_tasks(locked, reason, by.who, by.at)
         for older in locked.visits[:-1]:
             older.kept = []
     return parts
-
-
-async def _end_kept_tasks(locked: Locked, reason: LeftReason, by: By) -> None:
-    """Nobody waits any longer for the tasks of kept steps: the only holds that older visits have."""
-    asked = {"id": locked.record.id, "visit_no": locked.record.visit_no, "reason": reason, "who": by.who}
-    ended = await locked.tx.execute(_END_KEPT, asked | {"at": by.at, "stamp": by.at.isoformat()})
-    for row in ended:
-        if hold := locked.holds.get((row.visit_no, row.rule)):
-            hold.outcome, hold.reason, hold.ended_at, hold.due_at = "cancelled", reason, by.at, None
-            hold.state = "left"
 
 
 async def _enter(locked: Locked, place: Place, cause: str, by: By, left: Sequence[Rows | Change]) -> Bell:
@@ -281,6 +263,7 @@ async def _enter(locked: Locked, place: Place, cause: str, by: By, left: Sequenc
     visit = VisitRow(
         visit_no=record.visit_no, pipeline_id=place.pipeline, stage_id=place.stage,
         rules_number=place.rules_number, pass_no=record.pass_no, entered_at=by.at,
+        opens_at=_opens_at(locked, cause, by),
     )  # fmt: skip
     locked.entered(visit)
     bell = Bell.entered(record)
@@ -293,10 +276,18 @@ async def _enter(locked: Locked, place: Place, cause: str, by: By, left: Sequenc
     return bell
 
 
+def _opens_at(locked: Locked, cause: str, by: By) -> datetime | None:
+    """When a visit that a person's move begins is opened, where its pipeline has a grace."""
+    grace = locked.around.pipeline.grace
+    return by.at + timedelta(seconds=grace) if grace and by.person and cause in ("moved", "closed") else None
+
+
 def visit_row(record_id: int, visit: VisitRow, cause: str, by: By, *, run_rules: bool = True) -> Rows:
     """The row of a visit that begins."""
     own = visit.model_dump(
-        include={"visit_no", "pipeline_id", "stage_id", "rules_number", "pass_no", "entered_at"}
+        include={
+            *("visit_no", "pipeline_id", "stage_id", "rules_number", "pass_no", "entered_at", "opens_at")
+        }
     )
     said = {"cause": cause, "automatic": by.automatic, "actor": by.who, "run_rules": run_rules}
     return Rows("visit", [own | said | {"record_id": record_id}])

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection
 
+from pydantic import ValidationError
 from sqlalchemy import select
 from sqlmodel import col
 
 from db.engine import Transaction
 from db.tables import RuleSet as Published
 from domain.conditions import follows
+from domain.errors import Unreadable
 from domain.holds.control import Control
 from domain.holds.wait import Wait
 from domain.plan import NatureOf, Step, steps
@@ -48,6 +50,12 @@ class Version:
             self._plans[stage] = steps(self.rules.stages.get(stage, []), self._nature)
         return [step.model_copy() for step in self._plans[stage]]
 
+    def check(self) -> None:
+        """Raises `ValueError` or `LookupError` where it cannot be planned by or followed."""
+        for stage in self.rules.stages:
+            self.plan(stage)
+            self.reads(stage)
+
     def reads(self, stage: str) -> frozenset[str]:
         """The fields and other facts that pending steps and open holds of the stage may follow."""
         if stage not in self._reads:
@@ -81,23 +89,37 @@ class Rulebook:
         self._versions: OrderedDict[tuple[str, int], Version] = OrderedDict()
 
     async def version(self, tx: Transaction, pipeline: str, number: int) -> Version:
-        """The version of that number. Raises `LookupError` if it was never published."""
+        """The version of that number. Raises `Unreadable` if it is not there, or was spoilt."""
         key = (pipeline, number)
         if key in self._versions:
             self._versions.move_to_end(key)
             return self._versions[key]
-        if number == 0:
-            found = Version(RuleSet(), self._nature, "")
-        else:
-            asked = select(col(Published.stages), col(Published.triggers), col(Published.owner_id)).where(
-                col(Published.pipeline_id) == pipeline, col(Published.number) == number
-            )
-            row = (await tx.execute(asked)).one_or_none()
-            if row is None:
-                raise LookupError(f"{pipeline} has no rule set version {number}")
-            rules = RuleSet(stages=row.stages, triggers=row.triggers)
-            found = Version(rules, self._nature, row.owner_id)
+        found = Version(RuleSet(), self._nature, "")
+        if number:
+            found = await self._read(tx, pipeline, number)
         self._versions[key] = found
         if len(self._versions) > _KEPT:
             self._versions.popitem(last=False)
         return found
+
+    async def _read(self, tx: Transaction, pipeline: str, number: int) -> Version:
+        asked = select(col(Published.stages), col(Published.triggers), col(Published.owner_id)).where(
+            col(Published.pipeline_id) == pipeline, col(Published.number) == number
+        )
+        row = (await tx.execute(asked)).one_or_none()
+        if row is None:
+            raise Unreadable(pipeline, number, "it is not there")
+        try:
+            found = Version(RuleSet(stages=row.stages, triggers=row.triggers), self._nature, row.owner_id)
+            found.check()
+        except (LookupError, TypeError, ValueError) as spoilt:
+            raise Unreadable(pipeline, number, _in_short(spoilt)) from None
+        return found
+
+
+def _in_short(error: Exception) -> str:
+    """Where it is spoilt, without what stands there."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        return f"{'/'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return f"there is no {error}" if isinstance(error, LookupError) else type(error).__name__

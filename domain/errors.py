@@ -31,3 +31,15 @@ class Gone(Refused):
 
     def __init__(self, record_id: int) -> None:
         super().__init__("gone", f"there is no record {record_id}", 404)
+
+
+class Unreadable(Exception):
+    """What was published cannot be read: it was changed by other means than the product's.
+
+    No step fails for it: its records stand still until it is repaired. `pipeline` and `number` are those of
+    the rule set.
+    """
+
+    def __init__(self, pipeline: str, number: int, why: str) -> None:
+        super().__init__(f"version {number} of the rules of {pipeline!r} cannot be read: {why}")
+        self.pipeline, self.number = pipeline, number

@@ -110,13 +110,17 @@ class Left(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A visit begins with its plan; `at` is the stage entry. `left`: it was over before it was heard of."""
+    """A visit begins with its plan; `at` is the stage entry. `left`: it was over before it was heard of.
+
+    `opens`: its pipeline has a grace, and nothing of it starts before.
+    """
 
     visit_no: int
     stage: str
     steps: list[Step]
     at: datetime
     left: Left | None = None
+    opens: datetime | None = None
 
 
 class Fired(NamedTuple):

@@ -16,7 +16,7 @@ from domain.events import TRIGGER, Caused, Command, Decision, Event, HoldEnd, Le
 from domain.plan import Step
 from domain.schedule import Due
 from domain.standing import Place, Standing
-from domain.visit import Visit
+from domain.visit import OPENING, Visit
 
 ENDS_ALL = ("pipeline_changed", "record_deleted")
 
@@ -51,7 +51,7 @@ class Progress(Standing):
             case e.HoldEnded(visit_no, end):
                 self._hold_ended(visit_no, end, out)
             case e.Fired(at):
-                self._fired(at)
+                self._fired(at, out)
             case e.Planned():
                 self._planned(event, out)
             case e.Again():
@@ -81,7 +81,11 @@ class Progress(Standing):
         elif place and place.step.status == "running":
             self.early.append(e.Early(visit_no=visit_no, end=end))
 
-    def _fired(self, at: datetime) -> None:
+    def _fired(self, at: datetime, out: list[Command]) -> None:
+        for visit in self.visits:
+            if visit.opens and visit.opens <= at:
+                opens, visit.opens = visit.opens, None
+                visit.open(visit.entered_at, opens, out)
         for place in [Place(visit, i) for visit in self.visits for i in range(len(visit.steps))]:
             if place.step.due and place.step.due <= at and place.step.waiting != "suspended":
                 self._come_due(place)
@@ -107,10 +111,13 @@ class Progress(Standing):
         self.visit_no = event.visit_no
         visit = Visit(visit_no=event.visit_no, stage=event.stage, entered_at=event.at, steps=event.steps)
         self.visits.append(visit)
-        if event.left is None:
-            visit.open(event.at, event.at, out)
-        else:
+        if event.left:
             self._left(event.left, out)
+        elif event.opens and event.steps:
+            visit.opens = event.opens
+            out.append(e.Arm(event.visit_no, OPENING, event.opens))
+        else:
+            visit.open(event.at, event.at, out)
 
     def _left(self, event: Left, out: list[Command]) -> None:
         visit = next((v for v in self.visits if v.visit_no == event.visit_no), None)

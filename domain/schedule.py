@@ -138,7 +138,7 @@ class Due(_Written):
     at: AwareDatetime | None = None
     zone: ZoneName = "UTC"
     verdict: Verdict = "armed"
-    reason: Literal["", "if_past", "if_empty", "operator"] = ""
+    reason: Literal["", "if_past", "if_empty", "operator", "error"] = ""
 
 
 def due(

@@ -30,7 +30,7 @@ class ActingWorld(FollowingWorld):
             return Outcome(result="pending", waiting="suspended", due=step.due, at=now)
         if n:
             return self._hold_acts(visit_no, step)
-        if late := self._late(rule, step):
+        if late := self._late(visit_no, rule, step):
             return late
         pipeline, pass_no = self.pipeline_of[visit_no]
         if repeats(rule, self.past.get((pipeline, rule.id), []), pass_no, now):
@@ -53,12 +53,14 @@ class ActingWorld(FollowingWorld):
         changed = self._edit(typed) if rule.kind == "edit_record" else []
         return Outcome(result="done", at=now, changed=changed)
 
-    def _late(self, rule: Rule, step: Step) -> Outcome | None:
+    def _late(self, visit_no: int, rule: Rule, step: Step) -> Outcome | None:
         """What `catch_up` makes of a step that a suspension held up."""
-        if step.due is None or step.released or self.now <= step.due:
+        opens = self.visits[visit_no].opens
+        due = max(step.due, opens) if step.due and opens else step.due
+        if due is None or step.released or self.now <= due:
             return None
         zone, key = self.zone, f"{self.key}/{rule.id}"
-        at = catch_up_at(rule.schedule.catch_up, step.due, self.now, zone, key)
+        at = catch_up_at(rule.schedule.catch_up, due, self.now, zone, key)
         if at is None:
             return Outcome(result="skipped", reason="too_late", at=self.now)
         return Outcome(result="pending", waiting="spread", due=at, at=self.now) if at > self.now else None
@@ -73,6 +75,10 @@ class ActingWorld(FollowingWorld):
             return Outcome(
                 result="skipped" if ends.verdict == "skip" else "failed", reason=ends.reason, at=self.now
             )
+        if isinstance(params, Wait) and any(
+            at > (step.due or self.now) and params.ended_by(kind) for at, kind in self.client
+        ):  # between the time it was due to open and its opening
+            return Outcome(result="done", reason="client", at=self.now)
         until = params.until if isinstance(params, Control) else None
         if until is not None and judge(until, self.values, self.now, self.zone).holds:
             return Outcome(result="done", reason="resolved", at=self.now)

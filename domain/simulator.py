@@ -57,7 +57,7 @@ class Simulator(OperatedWorld):
             return
         changed = self._edit(changes or {})
         if stage != self.stage and stage in known:
-            self._moved(stage)
+            self._moved(stage, person=True)
             self._hear_of_entries(changed)
         else:
             self._feed(*self._changed(changed))
@@ -74,10 +74,16 @@ class Simulator(OperatedWorld):
             self._deleted()
             self._hear_of_entries()
 
+    def restore(self) -> None:
+        if self.deleted:
+            self._restored()
+            self._hear_of_entries()
+
     def client_acts(self, kind: str) -> None:
         """A client activity ends the waits that list its type; the move of the topmost is made with it."""
         if self.deleted:
             return
+        self.client.append((self.now, kind))
         waits = [
             (s, self._wait(self.visit_no, s.rule))
             for s in self.plans[self.visit_no]

@@ -11,7 +11,7 @@ from domain import events as e
 from domain.changed_facts import Facts
 from domain.events import Caused, Command, Decision, Run
 from domain.plan import Step
-from domain.visit import Visit
+from domain.visit import OPENING, Visit
 
 
 class Place(NamedTuple):
@@ -46,6 +46,8 @@ class Standing(BaseModel):
         out: list[Command] = [Run(c.visit_no, c.rule, c.n) for c in self.closing]
         out += [Run(*c.key) for c in self.caused if c.running]
         for visit in self.visits:
+            if visit.opens:
+                out.append(e.Arm(visit.visit_no, OPENING, visit.opens))
             for step in visit.steps:
                 if step.status == "running":
                     out.append(Run(visit.visit_no, step.rule, step.n))
@@ -64,7 +66,8 @@ class Standing(BaseModel):
     def next_due(self) -> datetime | None:
         """The earliest instant at which anything is due."""
         steps = [s for v in self.visits for s in v.steps if s.waiting != "suspended"]
-        return min((s.due for s in steps if s.due and s.status in ("armed", "open")), default=None)
+        dues = [s.due for s in steps if s.due and s.status in ("armed", "open")]
+        return min(dues + [v.opens for v in self.visits if v.opens], default=None)
 
     def step(self, visit_no: int, rule: str) -> Step | None:
         """The step of that rule in that visit, while the visit still has something to do."""

@@ -11,6 +11,8 @@ from domain.events import Arm, Command, Decision, Disarm, Left, Plan, Result
 from domain.plan import Step
 from domain.schedule import Due
 
+OPENING = "(grace)"
+"""What stands for a rule in the timer of a visit that is opened later."""
 LEFT_BEFORE_START = "left_before_start"
 
 
@@ -20,6 +22,7 @@ class Visit(BaseModel):
     visit_no: int
     stage: str = ""
     entered_at: datetime
+    opens: datetime | None = None  # its pipeline has a grace, which is not over
     left: str = ""  # the reason why it was left
     leaving: bool = False  # a transition moved the record; how the visit was left is yet to be heard
     steps: list[Step] = []
@@ -114,7 +117,7 @@ class Visit(BaseModel):
     def leave(self, left: Left, out: list[Command]) -> None:
         """The stage is left: what is not kept ends, what is to run now is due."""
         fresh = not self.left and all(s.status == "queued" for s in self.steps)  # the journey never opened it
-        self.left, self.leaving = left.reason, False
+        self.left, self.leaving, self.opens = left.reason, False, None
         ends = {hold.rule: hold for hold in left.holds}
         for i, step in enumerate(self.steps):
             if hold := ends.get(step.rule):

@@ -32,10 +32,11 @@ MOST_AN_HOUR, MOST_A_WEEK = 10, 50  # automatic moves; the next is not made
 
 
 class Pipeline(NamedTuple):
-    """Stages in order with their meanings, and the rules."""
+    """Stages in order with their meanings, the rules, and its grace."""
 
     stages: dict[str, str]
     rules: RuleSet
+    grace: timedelta = timedelta(0)
 
     def landing(self, stage: str | None, meaning: str) -> str | None:
         """Where a record that comes from another pipeline lands; None: no such stage."""
@@ -85,17 +86,20 @@ class World:
         self.past: dict[tuple[str, str], list[Past]] = {}
         self.pipeline_of: dict[int, tuple[str, int]] = {}
         self.moves: list[datetime] = []  # automatic ones
+        self.client: list[tuple[datetime, str]] = []  # what the client did
         self.pass_no, self.visit_no = 1, 0
         self.suspended = self.deleted = False
         self._in_flight: list[tuple[str, list[Event]]] = []  # acts that are done, by rule, and not heard of
 
     # -- what the write path does --------------------------------------------------------------
-    def _moved(self, stage: str, ends: list[HoldEnd] | None = None, by: str = "") -> None:
+    def _moved(
+        self, stage: str, ends: list[HoldEnd] | None = None, by: str = "", *, person: bool = False
+    ) -> None:
         stages = self.pipelines[self.pipeline].stages
         closing = stages[self.stage] == "process" and stages[stage] != "process"
         self._leave("closed" if closing else "left_stage", ends or [], by)
         self.stage = stage
-        self._enter()
+        self._enter(grace=person)
 
     def _piped(self, pipeline: str, stage: str, by: str = "") -> None:
         self._leave("pipeline_changed", [], by)
@@ -105,6 +109,14 @@ class World:
     def _deleted(self, by: str = "") -> None:
         self._leave("record_deleted", [], by)
         self.deleted, self.visit_no = True, self.visit_no + 1
+
+    def _restored(self) -> None:
+        """Out of the bin, into the stage it was in, or the first of the process."""
+        stages = self.pipelines[self.pipeline].stages
+        if self.stage not in stages:
+            self.stage = next(stage for stage, meaning in stages.items() if meaning == "process")
+        self.deleted = False
+        self._enter()
 
     def _leave(self, reason: str, ends: list[HoldEnd], by: str) -> None:
         visit_no, plan = self.visit_no, self.plans[self.visit_no]
@@ -116,7 +128,8 @@ class World:
                 tasks += [step.rule] if hold.kind == "task" else []
         # a wait whose time was out has ended: it does not cut off what stands below it
         ended = {*self.ended[visit_no], by, *(end.rule for end in ends if end.result == "superseded")}
-        marked = kept(plan, ended, reason, tasks)
+        opens = self.visits[visit_no].opens
+        marked = [] if opens and self.now < opens else kept(plan, ended, reason, tasks)
         for end in ends:
             if (visit_no, end.rule) in self.holds:
                 self._end_hold(visit_no, end)
@@ -149,14 +162,16 @@ class World:
             Decision(visit_no=visit_no, rule=end.rule, result=end.result, reason=end.reason, at=end.at)
         )
 
-    def _enter(self) -> None:
+    def _enter(self, *, grace: bool = False) -> None:
         self.visit_no += 1
         rules = self.pipelines[self.pipeline].rules.stages.get(self.stage, [])
         plan = steps(rules, self._nature)
         self.plans[self.visit_no], self.ended[self.visit_no] = plan, set()
         self.rules[self.visit_no] = {r.id: r for r in rules}
         self.pipeline_of[self.visit_no] = (self.pipeline, self.pass_no)
-        self.visits[self.visit_no] = Opened(self.visit_no, self.stage, plan, self.now)
+        later = self.pipelines[self.pipeline].grace
+        opens = self.now + later if grace and later else None
+        self.visits[self.visit_no] = Opened(self.visit_no, self.stage, plan, self.now, opens=opens)
         place = {"stage": self.stage, "pipeline": self.pipeline, "entered_at": self.now}
         self.values.update({f"record.{name}": value for name, value in place.items()})
 

@@ -66,7 +66,8 @@ class Door:
         """Tell an event; what the API refuses, because nothing can come of it, is no event."""
         match event["type"]:
             case "move":
-                await self._post(f"/records/{record_id}/move", {"stage": event["stage"]})
+                body = {"stage": event["stage"], "by": event.get("by", "ann")}
+                await self._post(f"/records/{record_id}/move", body)
             case "change_pipeline":
                 body = {"pipeline": self._prefix + event["pipeline"], "stage": event.get("stage")}
                 await self._post(f"/records/{record_id}/pipeline", body)

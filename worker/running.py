@@ -12,6 +12,7 @@ from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.bounds import watching
 from activities.documents import documents_of
 from activities.providers.console import ConsoleMail
 from activities.providers.mail import Mail
@@ -87,16 +88,17 @@ async def running(
         activity_task_poller_behavior=_POLLERS,
         graceful_shutdown_timeout=DRAINS_WITHIN,
     )
-    async with journeys, slow:
-        try:
-            yield doorbell
-        finally:
-            await asyncio.gather(journeys.shutdown(), slow.shutdown())  # both at once
-            await doorbell.settle()
-            if mail is None:
-                await post.close()
-            for provider in texts.values():
-                await provider.close()
+    with watching():
+        async with journeys, slow:
+            try:
+                yield doorbell
+            finally:
+                await asyncio.gather(journeys.shutdown(), slow.shutdown())  # both at once
+                await doorbell.settle()
+                if mail is None:
+                    await post.close()
+                for provider in texts.values():
+                    await provider.close()
 
 
 def mail_of(settings: Settings) -> Mail:

@@ -122,13 +122,15 @@ class Journey(Hearing):
 
     async def _enter(self) -> None:
         """One activity opens the visits that were missed, does what is due, and hands the machine back."""
-        wanted = max(self._state.wanted, self._state.progress.moved_to)
+        led = self._state.progress.moved_to
+        wanted = max(self._state.wanted, led)
         self._state.wanted = 0  # what is heard of meanwhile is to be opened yet
         asked = EnterStage(record_id=self._state.record_id, progress=self._state.progress)
         await self._drive("enter_stage", asked, f"visit {wanted}")
         progress = self._state.progress
         self._state.wanted = max(self._state.wanted, progress.visit_no)
-        progress.moved_to = min(progress.moved_to, progress.visit_no)  # there is no such visit, or it is open
+        if progress.moved_to == led:  # else a transition of this very drive leads on
+            progress.moved_to = min(led, progress.visit_no)  # there is no such visit, or it is open
 
     async def _take(self, heard: Heard) -> None:
         record_id, progress = self._state.record_id, self._state.progress

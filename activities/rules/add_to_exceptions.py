@@ -13,8 +13,9 @@ from activities import exceptions
 from activities.act import Act
 from activities.effect import Done, Effect, Setting, Text
 from activities.exceptions import Entry
+from activities.recycling import delete, keep_client
 from db.edits import Link, edit
-from db.records import delete, move
+from db.records import move
 from domain.errors import Refused
 from domain.fields import FieldType, Problem
 from domain.rule import Nature
@@ -71,7 +72,7 @@ class AddToExceptions(Effect):
     async def _end(self, act: Act) -> bool:
         """Whether the record went somewhere; a closed one that failed already stays where it is."""
         if self.then == "delete":
-            return await delete(act.locked, act.by) is not None
+            return await delete(act.locked, act.by, act.mail) is not None
         if self.then == "leave" or act.locked.meaning(act.record.stage_id) == "failure":
             return False
         stages = act.locked.around.stages
@@ -106,7 +107,7 @@ async def _without_orphans(act: Act) -> tuple[str, ...]:
                 orphans[link] = client
     edited = await edit(act.locked, {}, act.by, links=dict.fromkeys(orphans))
     for link, client in orphans.items():
-        await act.tx.execute(_DELETE[link], {"id": client})
+        await keep_client(act.locked, link, client, act.by)
     return edited.changed
 
 
@@ -123,8 +124,4 @@ _NEEDED: Mapping[Link, TextClause] = {
         "select exists (select 1 from record where company_id = :id and id <> :record)"
         " or exists (select 1 from contact where company_id = :id and id is distinct from :contact)"
     ).bindparams(_ID, _RECORD, bindparam("contact", type_=BigInteger)),
-}
-_DELETE: Mapping[Link, TextClause] = {
-    "contact": text("delete from contact where id = :id").bindparams(_ID),
-    "company": text("delete from company where id = :id").bindparams(_ID),
 }

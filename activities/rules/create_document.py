@@ -40,6 +40,7 @@ class CreateDocument(Effect):
     kind: ClassVar[str] = "create_document"
     title: ClassVar[str] = "Create a document"
     nature: ClassVar[Nature] = "send"
+    seconds: ClassVar[float] = 120.0
     executes: ClassVar[bool] = True
     example: ClassVar[dict[str, JsonValue]] = {
         "template": "offer",

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from activities.act import Act
 from activities.effect import Done, Effect
-from db.records import delete
+from activities.recycling import delete
 from domain.rule import Nature
 
 
@@ -22,5 +22,5 @@ class DeleteRecord(Effect):
     executes: ClassVar[bool] = True
 
     async def apply(self, act: Act) -> Done:
-        deleted = await delete(act.locked, act.by) is not None
+        deleted = await delete(act.locked, act.by, act.mail) is not None
         return Done(moved_to=act.record.visit_no if deleted else 0)

@@ -116,6 +116,10 @@ class SendSms(Sending):
         if self.sender and not _SENDER.fullmatch(self.sender):
             message = "a number, or a name of up to 11 letters, digits and spaces"
             yield Problem(place="/sender", message=message)
+        if self.provider and self.provider not in setting.sms_providers:
+            known = ", ".join(sorted(setting.sms_providers))
+            message = f"the installation has no account with {self.provider}; it has {known}"
+            yield Problem(place="/provider", message=message)
         words = ["{{" if _raw(word) else word for word in self.recipients]
         yield from recipients.problems(words, setting, "/recipients", addresses=True)
         for number, word in enumerate(self.recipients):

@@ -15,9 +15,10 @@ from api.writing import Answer, Write
 from db.creation import RecordId
 from db.engine import Transaction
 from db.records import By
+from domain.activity_types import PATTERN
 
 router = APIRouter(tags=["client activity"])
-Type = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Type = Annotated[str, Field(pattern=PATTERN)]
 """Of client activity: `call`, `form`, `payment` and the like."""
 
 

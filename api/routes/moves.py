@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
+from activities.recycling import delete, restore
 from api.answers import RecordOut
 from api.input import Name, PathId, Sendable, Version
 from api.service import Served
 from api.taking import take
 from api.writing import Answer, Write
 from db.engine import Transaction
-from db.records import By, change_pipeline, check_version, delete, move, restore
+from db.records import By, change_pipeline, check_version, move
 
 router = APIRouter(tags=["records"])
 
@@ -64,7 +65,7 @@ async def delete_record(record_id: PathId, service: Served, write: Write) -> Res
 
     async def work(tx: Transaction, by: By) -> Answer:
         locked = await take(tx, service, record_id)
-        return Answer(204, None, (await delete(locked, by),))
+        return Answer(204, None, (await delete(locked, by, service.house.mail),))
 
     return await write(work)
 

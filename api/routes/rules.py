@@ -63,7 +63,7 @@ class RulesOut(BaseModel):
 
 
 @router.put("/pipelines/{pipeline}/rules", status_code=201, response_model=NumberOut)
-async def publish_rules(pipeline: PathName, body: RulesIn, write: Write) -> Response:
+async def publish_rules(pipeline: PathName, body: RulesIn, service: Served, write: Write) -> Response:
     """Publish the next version. Records in flight stay on the version they entered their stage with.
 
     What is wrong is listed in `errors`, each with the JSON pointer of its place.
@@ -71,7 +71,8 @@ async def publish_rules(pipeline: PathName, body: RulesIn, write: Write) -> Resp
 
     async def work(tx: Transaction, by: By) -> Answer:
         rules = RuleSet(stages=body.stages, triggers=body.triggers)
-        number = await publish(tx, pipeline, rules, body.owner, by.at)
+        providers = service.settings.sms_providers
+        number = await publish(tx, pipeline, rules, body.owner, by.at, providers)
         return Answer(201, NumberOut(number=number))
 
     return await write(work)

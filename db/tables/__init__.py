@@ -1,5 +1,6 @@
 """All tables; importing this fills `SQLModel.metadata`."""
 
+from db.tables.bin import Binned
 from db.tables.bookings import Booking, BookingResource, Resource
 from db.tables.clients import ClientChange
 from db.tables.clock import ClockChanged, ClockDue, ClockSweep, ClockTrigger
@@ -14,11 +15,13 @@ from db.tables.records import ClientActivity, Outbox, Record, Request, Visit
 from db.tables.rules import Pipeline, Rotation, RuleSet, Stage, Suspension
 from db.tables.sales import ProductLine, SalesDocument
 from db.tables.sms import SmsReport
+from db.tables.strikes import Strike
 from db.tables.tasks import Task, TaskItem, TaskLine
 from db.tables.work import Firing, HeardEvent, Hold, Journal, Ledger
 
 __all__ = [
     "Absence",
+    "Binned",
     "Booking",
     "BookingResource",
     "Calendar",
@@ -67,6 +70,7 @@ __all__ = [
     "SmsReport",
     "Stage",
     "StampImage",
+    "Strike",
     "Suspension",
     "Task",
     "TaskItem",

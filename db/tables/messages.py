@@ -17,8 +17,9 @@ class Message(SQLModel, table=True):
     """One send, committed as `sending` with its rendered content before it is handed over.
 
     `message_id` is fixed for all attempts. `employees` are the recipients that are addresses of employees,
-    with their names; `accepted` has taken it; `refused` says who was refused and how, code 0 being a person
-    without an address. It outlives the record: it has no foreign key.
+    with their names; `accepted` has taken it, `doubtful` may have got it by an attempt that was not answered;
+    `refused` says who was refused and how, code 0 being a person without an address. It outlives the record:
+    it has no foreign key.
 
     An e-mail of an act is one message, of its SMS each is one. `provider` is the name of an SMS provider,
     `provider_id` its own number of the message, `segments` how many SMS it is cut into; `delivery` is the
@@ -52,6 +53,7 @@ class Message(SQLModel, table=True):
     sent_at: datetime | None = None
     error: str = Field(default="", sa_column_kwargs=BLANK)
     accepted: list[str] = Field(default_factory=list, sa_type=JSONB, sa_column_kwargs=LIST)
+    doubtful: list[str] = Field(default_factory=list, sa_type=JSONB, sa_column_kwargs=LIST)
     refused: dict[str, JsonValue] = Field(default_factory=dict, sa_type=JSONB, sa_column_kwargs=OBJECT)
     provider: str = Field(default="", sa_column_kwargs=BLANK)
     provider_id: str = Field(default="", sa_column_kwargs=BLANK)

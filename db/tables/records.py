@@ -77,7 +77,7 @@ class Visit(SQLModel, table=True):
     """One stay in one stage; together, the stage history.
 
     `rules_number` 0 is the empty plan. `kept` lists the rules marked by the transaction that left, `left_by`
-    is the rule whose transition it was.
+    is the rule whose transition it was. `opens_at`: a person's move began it, and its pipeline has a grace.
     """
 
     __table_args__ = (
@@ -96,6 +96,7 @@ class Visit(SQLModel, table=True):
     actor: str
     pass_no: int = Field(default=1, sa_column_kwargs=ONE)
     entered_at: datetime
+    opens_at: datetime | None = None
     opened_at: datetime | None = None
     left_at: datetime | None = None
     left_reason: str | None = None

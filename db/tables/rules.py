@@ -13,9 +13,15 @@ from db.tables.columns import BLANK, LIST, OBJECT, ZERO, one_of
 
 
 class Pipeline(SQLModel, table=True):
-    """`fields` lists the definitions of its records' custom fields."""
+    """`fields` lists the definitions of its records' custom fields.
 
-    __table_args__ = (one_of("record_type", "lead", "deal"),)
+    `grace`: seconds from a person's move to the opening of its visit; one left before was a slip of the hand.
+    """
+
+    __table_args__ = (
+        one_of("record_type", "lead", "deal"),
+        CheckConstraint("grace >= 0", name="grace"),
+    )
 
     id: str = Field(primary_key=True)
     record_type: str
@@ -24,6 +30,7 @@ class Pipeline(SQLModel, table=True):
     zone: str | None = None
     calendar_id: str | None = Field(default=None, foreign_key="calendar.id")
     owner_id: str | None = Field(default=None, foreign_key="employee.id")
+    grace: int = Field(default=0, sa_column_kwargs=ZERO)
     fields: list[JsonValue] = Field(default_factory=list, sa_type=JSONB, sa_column_kwargs=LIST)
 
 

@@ -10,8 +10,10 @@ import pytest
 from activities.catalogue import effects
 from activities.exceptions import Entry, entry, listed, remove
 from activities.house import House
+from activities.recycling import restore
 from activities.runner import Run, Runner
 from activities.steps import act
+from db.records import By
 from domain.errors import Refused
 from domain.events import Outcome
 from tests import builders
@@ -165,6 +167,17 @@ async def test_a_company_with_another_contact_stays(desk: Desk) -> None:
     await desk.does(deal, KIND, delete_orphan_client=True)
     assert [row["first_name"] for row in await desk.rows("contact")] == ["Carl"]
     assert len(await desk.rows("company")) == 1
+
+async def test_a_client_deleted_with_its_record_comes_back_with_it(desk: Desk) -> None:
+    deal, contact, company = await spammer(desk)
+    before = [await desk.row("contact"), await desk.row("company")]
+    await desk.does(deal, KIND, then="delete", delete_orphan_client=True)
+    assert (await desk.rows("contact"), await desk.rows("company")) == ([], [])
+    async with desk.locked(deal) as locked:
+        assert await restore(locked, By("eve", NOON)) is not None
+    record = await desk.record(deal)
+    assert (record["contact_id"], record["company_id"]) == (contact, company)
+    assert [await desk.row("contact"), await desk.row("company")] == before
 
 
 # -- as a step ---------------------------------------------------------------------------------------

@@ -356,10 +356,11 @@ async def test_what_was_refused_for_the_moment_is_tried_again_and_what_is_unknow
     post = await posting(staffed, providers, "{{ contact.phone }}", "responsible", provider="twilio")
     sms.to[CLARA].append(CUT)
     sms.to[ADA].append(busy())
-    outcome = await post.send()
-    assert outcome.waiting == "retry"
+    with pytest.raises(ApplicationError) as again:  # under way: nothing can end it as if it had not acted
+        await post.send()
+    assert again.value.next_retry_delay == SECOND
     assert [row["state"] for row in await post.messages()] == ["failed", "unknown"]
-    assert (await post.send(outcome.due)).result == "unknown"
+    assert (await post.send(NOON + SECOND, due=NOON)).result == "unknown"
     assert [took.to for took in sms.took] == [CLARA, ADA]
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from domain.calendar import Calendar
 from domain.fields import Field, FieldType, parse
+from domain.period import Period
 from domain.rule import Nature, Rule, RuleSet
 from domain.simulator import Simulator
 from domain.world import Pipeline
@@ -37,6 +38,7 @@ def pipelines(scenario: dict[str, Any]) -> dict[str, Pipeline]:
                     k: [Rule.model_validate(r) for r in rules] for k, rules in data.get("rules", {}).items()
                 }
             ),
+            Period.model_validate(data["grace"]).span if data.get("grace") else timedelta(0),
         )
         for name, data in scenario["pipelines"].items()
     }
@@ -61,37 +63,48 @@ def run(
         lambda reference, raw: _typed(reference.removeprefix("record."), raw, types),
         zone,
         Calendar.model_validate({"zone": zone} | calendar) if calendar else None,
+        scenario.get("workflow_id", "deal-1"),
     )
     seen: set[str] = set()
-    first = True
-    for event in scenario["events"]:
-        at = datetime.fromisoformat(event["at"]).astimezone(UTC)
-        if first:
+    for i, event in enumerate(scenario["events"]):
+        at = _instant(event["at"])
+        if i == 0:
             world.now = at
-            first = False
         else:
             world.reach(at)
-        match event["type"]:
-            case "create":
-                world.create()
-            case "move":
-                world.move(event["stage"])
-            case "change_pipeline":
-                world.change_pipeline(event["pipeline"], event.get("stage"))
-            case "client" if event["id"] not in seen:
-                seen.add(event["id"])
-                world.client_acts(event["kind"])
-            case "task":
-                _close_tasks(world, event["rule"])
-            case "edit":
-                world.edit(values(event["fields"]))
-            case "delete":
-                world.delete()
-    world.reach(datetime.fromisoformat(scenario["until"]).astimezone(UTC))
+        if event["type"] != "client" or event["id"] not in seen:
+            _tell(world, event, values(event.get("fields", {})))
+        seen |= {event["id"]} if event["type"] == "client" else set()
+    world.reach(_instant(scenario["until"]))
     return [
         [e.at.isoformat(timespec="microseconds"), e.visit_no, e.rule, e.outcome, e.reason]
         for e in world.entries
     ]
+
+
+def _tell(world: Simulator, event: dict[str, Any], fields: dict[str, object]) -> None:
+    """`missed`: the journey hears of it with the next entry that is not."""
+    world.deaf = event.get("missed", False)
+    match event["type"]:
+        case "move":
+            world.move(event["stage"], fields)
+        case "change_pipeline":
+            world.change_pipeline(event["pipeline"], event.get("stage"))
+        case "client":
+            world.client_acts(event["kind"])
+        case "task":
+            _close_tasks(world, event["rule"])
+        case "edit":
+            world.edit(fields)
+        case "operate":
+            due = event.get("due")
+            world.operate(event["verb"], event["rule"], _instant(due) if due else None)
+        case "create" | "delete" | "restore" | "suspend" | "resume" as plain:
+            getattr(world, plain)()
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _close_tasks(world: Simulator, rule: str) -> None:

@@ -358,3 +358,36 @@ def test_the_place_of_an_error_is_a_path_of_what_was_written() -> None:
         TypeAdapter(RuleSet).validate_python(raw)
     (found,) = as_problems(refused.value.errors(), raw)
     assert found.place == "/stages/new/0/condition/all/0/any/0/not/op"
+
+
+# -- words of the outside ------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("word", "near"),
+    [("E-Mail", "email"), ("Call", "call"), ("missed call", "missed_call"), ("", ""), ("x" * 64, ""),
+     ("form\n", "form"), ("1st", ""), ("ça", "")],
+)  # fmt: skip
+def test_a_word_that_can_be_no_type_of_activity_is_refused(word: str, near: str) -> None:
+    wait = rule("answer", "wait", WAITS | {"ends_on": ["call", word]})
+    found = only(problems(new=[wait]))
+    assert found.place == "/stages/new/0/params/ends_on/1"
+    assert f"did you mean {near!r}?" in found.message if near else "did you mean" not in found.message
+    for event in ("client_activity", "webhook"):
+        trigger = {"id": "t", "event": event, "names": ["own_word", word], "stage": "offer"}
+        triggered = RuleSet.model_validate({"stages": {}, "triggers": [trigger]})
+        assert only(check(triggered, SETTING, {})).place == "/triggers/0/names/1"
+
+
+def test_a_type_that_only_one_reporter_has_is_a_type() -> None:
+    assert problems(new=[rule("answer", "wait", WAITS | {"ends_on": ["call", "whatsapp", "visit_2"]})]) == []
+
+
+def test_a_provider_that_the_installation_has_not_is_refused() -> None:
+    def sms(provider: str) -> dict[str, Any]:
+        return rule("sms", "send_sms", {"text": "Hi", "provider": provider})
+
+    found = only(problems(new=[sms("twilio")]))
+    assert (found.place, "no account with twilio" in found.message) == ("/stages/new/0/params/provider", True)
+    assert only(problems(new=[sms("tvilio")])).place == "/stages/new/0/params/provider"
+    assert problems(new=[sms(""), sms("console") | {"id": "log"}]) == []
+    has = SETTING._replace(sms_providers=frozenset({"twilio"}))
+    assert check(published(new=[sms("twilio")]), has, {}) == []

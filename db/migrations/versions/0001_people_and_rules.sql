@@ -103,8 +103,10 @@ CREATE TABLE pipeline (
     zone VARCHAR,
     calendar_id VARCHAR,
     owner_id VARCHAR,
+    grace INTEGER DEFAULT 0 NOT NULL,
     fields JSONB DEFAULT '[]'::jsonb NOT NULL,
     CONSTRAINT pk_pipeline PRIMARY KEY (id),
+    CONSTRAINT ck_pipeline_grace CHECK (grace >= 0),
     CONSTRAINT ck_pipeline_record_type CHECK (record_type in ('lead', 'deal')),
     CONSTRAINT fk_pipeline_calendar_id FOREIGN KEY(calendar_id) REFERENCES calendar (id),
     CONSTRAINT fk_pipeline_owner_id FOREIGN KEY(owner_id) REFERENCES employee (id)

@@ -29,6 +29,7 @@ CREATE TABLE message (
     sent_at TIMESTAMP WITH TIME ZONE,
     error VARCHAR DEFAULT '' NOT NULL,
     accepted JSONB DEFAULT '[]'::jsonb NOT NULL,
+    doubtful JSONB DEFAULT '[]'::jsonb NOT NULL,
     refused JSONB DEFAULT '{}'::jsonb NOT NULL,
     provider VARCHAR DEFAULT '' NOT NULL,
     provider_id VARCHAR DEFAULT '' NOT NULL,
@@ -249,6 +250,7 @@ CREATE TABLE visit (
     actor VARCHAR NOT NULL,
     pass_no INTEGER DEFAULT 1 NOT NULL,
     entered_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    opens_at TIMESTAMP WITH TIME ZONE,
     opened_at TIMESTAMP WITH TIME ZONE,
     left_at TIMESTAMP WITH TIME ZONE,
     left_reason VARCHAR,
@@ -303,4 +305,17 @@ CREATE TABLE heard_event (
     at TIMESTAMP WITH TIME ZONE NOT NULL,
     CONSTRAINT pk_heard_event PRIMARY KEY (record_id, trigger, at),
     CONSTRAINT fk_heard_event_record_id FOREIGN KEY(record_id) REFERENCES record (id) ON DELETE CASCADE
+);
+
+CREATE TABLE strike (
+    record_id BIGINT NOT NULL,
+    visit_no INTEGER NOT NULL,
+    rule VARCHAR NOT NULL,
+    n INTEGER DEFAULT 0 NOT NULL,
+    deaths INTEGER DEFAULT 0 NOT NULL,
+    faults INTEGER DEFAULT 0 NOT NULL,
+    error VARCHAR DEFAULT '' NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT pk_strike PRIMARY KEY (record_id, visit_no, rule, n),
+    CONSTRAINT fk_strike_record_id FOREIGN KEY(record_id) REFERENCES record (id) ON DELETE CASCADE
 );
