@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
 
-from activities import visits
 from activities.catalogue import nature
 from activities.follow import bring_on, plan
 from activities.house import House
+from activities.rebuilding import first_to_read
 from activities.runner import Run, Runner
 from activities.steps import act
 from activities.strikes import Strikes
@@ -57,7 +57,7 @@ class Attempts:
         known = min((v.visit_no for v in progress.visits), default=progress.visit_no or None)
         locked = await Locked.take(tx, self.book, record_id, known)
         if locked and not progress.visit_no and locked.record.visit_no > 1:
-            await locked.reload(await visits.first_to_read(locked))
+            await locked.reload(await first_to_read(locked))
         return locked
 
     async def _act(self, asked: RuleRun, at: datetime, *, seconds: float | None = QUICK) -> Outcome:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from sqlalchemy import BigInteger, bindparam, text
-
 from activities.follow import changed_at, follow, plan
+from activities.rebuilding import begin_anew
 from activities.results import waited_for
 from activities.runner import Run, Runner
 from activities.steps import act
@@ -22,7 +21,7 @@ from db.locked import Locked
 from db.outbox import face_of
 from db.rows import Change as Written
 from domain import events as e
-from domain.events import TRIGGER, Command, Ended, Event, Fired, HoldEnd, Left, Opened, Planned
+from domain.events import Command, Ended, Event, Fired, HoldEnd, Left, Opened, Planned
 from domain.journey import CLIENT_EDITED, Driven, Replan, hold_ends
 from domain.progress import Progress
 from domain.schedule import Due
@@ -37,9 +36,9 @@ class Drive:
     def __init__(self, runner: Runner, progress: Progress) -> None:
         self.runner, self.progress = runner, progress
 
-    async def feed(self, *events: Event) -> None:
-        """What happens at one instant, and all it makes due at once."""
-        todo: deque[Command] = deque(self.progress.on(*events))
+    async def feed(self, *events: Event, asked: Sequence[Command] = ()) -> None:
+        """What happens at one instant, and all it makes due at once; with what was `asked` for before."""
+        todo: deque[Command] = deque([*asked, *self.progress.on(*events)])
         while todo:
             match todo.popleft():
                 case e.Plan(visit_no, rule):
@@ -78,13 +77,18 @@ class Drive:
 
 
 async def enter(runner: Runner, progress: Progress) -> Driven:
-    """Open what is to be opened, run what is due."""
+    """Open what is to be opened, run what is due; a journey that begins anew goes on where it was."""
     locked, record = runner.locked, runner.locked.record
     drive = Drive(runner, progress)
+    before = None if progress.visit_no or not record.journey_visit else await begin_anew(runner, progress)
     behind = progress.visit_no < record.visit_no
     missed = await _missed(locked, progress)
     fields = [*(MOVED if behind else ()), *await _ended_with(locked, missed)]
-    await drive.feed(*missed, *changed_at(record.entered_at, fields))
+    changed = changed_at(record.entered_at, fields)
+    if before:
+        await drive.feed(*missed, *changed, *before.events, asked=before.commands)
+    else:
+        await drive.feed(*missed, *changed)
     if (next_due := progress.next_due) and next_due <= runner.now:
         await drive.feed(Fired(runner.now))
     gone = locked.record.deleted_at is not None
@@ -110,19 +114,6 @@ async def replan(runner: Runner, progress: Progress, asked: Replan) -> Driven:
     await drive.finish()
     locked = runner.locked
     return Driven(progress=progress, face=face_of(locked.record, suspended=locked.suspended()))
-
-
-async def first_to_read(locked: Locked) -> int:
-    """The number of the first visit a journey that begins has to look at.
-
-    One that begins anew, because an administrator ended the one before, takes up what was kept too, and the
-    triggers that this may have fired: acts that were done answer what they ended as.
-    """
-    record = locked.record
-    if record.journey_visit < 2:
-        return 1
-    kept = (await locked.tx.execute(_KEPT, {"id": record.id, "trigger": TRIGGER})).scalar_one()
-    return min(record.journey_visit, kept or record.journey_visit)
 
 
 async def _missed(locked: Locked, progress: Progress) -> list[Event]:
@@ -181,17 +172,6 @@ def _open(progress: Progress, visit_no: int, rule: str) -> bool:
     return step is None or not step.over
 
 
-_KEPT = text("""
-select min(v.visit_no) from visit v, jsonb_array_elements_text(v.kept) k(rule)
-where v.record_id = :id and not exists (
-  select 1 from ledger l
-  where l.record_id = v.record_id and l.visit_no = v.visit_no and l.rule = k.rule and l.n = 0
-    and l.outcome not in ('', 'open')
-    and (l.triggers = '[]' or exists (
-      select 1 from ledger t
-      where t.record_id = l.record_id and t.visit_no = l.visit_no and t.rule = :trigger || l.rule))
-)
-""").bindparams(bindparam("id", type_=BigInteger))
 _OPENED = """
 update visit set opened_at = cast(:at as timestamptz)
 where record_id = :id and visit_no <= :visit_no and opened_at is null

@@ -161,9 +161,13 @@ limit 200
 
 
 async def behind(tx: Transaction, before: datetime) -> list[Bell]:
-    """Bells for records whose journey has not opened the visit they have been in since `before`."""
+    """Bells for records whose journey has not opened the visit they have been in since `before`.
+
+    Each half minute another one: a journey that was begun by one and has ended is begun by the next.
+    """
     rows = await tx.execute(_BEHIND, {"before": before})
-    return [_entered(row, f"{row.id}/{row.visit_no}") for row in rows]
+    turn = int(before.timestamp() // 30)
+    return [_entered(row, f"{row.id}/{row.visit_no}/{turn}") for row in rows]
 
 
 async def of_records(tx: Transaction, runs: Mapping[int, str]) -> list[Bell]:

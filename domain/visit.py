@@ -40,12 +40,17 @@ class Visit(BaseModel):
             if step.first:
                 self.begin(i, at, now, out)
 
-    def begin(self, i: int, turn: datetime, now: datetime, out: list[Command]) -> None:
-        """The turn of step i has come: skip it, ask for its due time, arm it, or let it be due."""
+    def begin(
+        self, i: int, turn: datetime, now: datetime, out: list[Command], *, counts_as_done: bool = False
+    ) -> None:
+        """The turn of step i has come: skip it, ask for its due time, arm it, or let it be due.
+
+        `counts_as_done`: the rule above had opened, whatever has become of it since.
+        """
         step = self.steps[i]
         if step.over:  # cancelled as the stage was left; the chain passes over it
             return self.follow(i, turn, now, out)
-        if not step.first and not _goes_on(step.run_if, self.steps[i - 1]):
+        if not (step.first or counts_as_done or _goes_on(step.run_if, self.steps[i - 1])):
             return self.decide(i, "skipped", "run_if_previous", turn, now, out)
         step.turn = turn
         if step.kept and step.on_exit == "run_now":

@@ -79,7 +79,7 @@ class Journey(Hearing):
                 )
             )  # fmt: skip
             if self._finished():
-                return
+                break
             if self._behind():
                 if self._events() > AT_A_STAGE and self._calm():
                     self._continue_as_new()
@@ -91,6 +91,8 @@ class Journey(Hearing):
             else:
                 self._continue_as_new()
             self._go_on()
+        if self._state.wanted > self._state.progress.visit_no:  # restored while it wound up
+            self._continue_as_new()
 
     def _busy(self) -> bool:
         waits = self._inbox or self._under_way or self._asking or self._behind() or self._unjudged()
@@ -166,7 +168,7 @@ class Journey(Hearing):
 
     def _moved(self, moved: Moved) -> None:
         """What came of a request; a record that is gone is looked at, whatever visit it was in."""
-        gone = self._state.progress.visit_no + 1 if moved.refused == GONE else 0
+        gone = self._state.progress.visit_no + 1 if moved.refused == GONE and not self._gone else 0
         self._state.wanted = max(self._state.wanted, moved.visit_no, gone)
 
     async def _ended(self, ended: Ended) -> None:

@@ -49,6 +49,7 @@ from domain.journey import (
 from tests import builders
 from tests.journeys.gates import Gates
 from tests.journeys.left import Traces
+from tests.journeys.rebuilt import difference, known, rebuilt
 from tests.stack import ASK_AGAIN
 
 NEARLY = timedelta(milliseconds=40)
@@ -198,9 +199,30 @@ class Deal(Traces):
                 shown = await self.state()
                 heard = shown.progress.visit_no >= row["visit_no"]
                 if heard and shown.at_rest and not self.product.doorbell._tasks:
+                    await self._could_be_rebuilt(shown)
                     return shown
                 await asyncio.sleep(pause)
                 pause = min(1.6 * pause, 0.5)
+
+    async def _could_be_rebuilt(self, shown: Shown) -> None:
+        """Whatever a journey at rest knows, the database tells one that begins anew.
+
+        What it has yet to hear of, the database knows before it.
+        """
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                now = await self.now()
+                if (due := shown.progress.next_due) and due <= now + NEARLY:
+                    return  # it acts at this moment
+                anew, knew = known(await rebuilt(self.product, self.id, now)), known(shown.progress)
+                if anew == knew:
+                    return
+                if await self.product.rows(_UNHEARD, id=self.id):
+                    return
+                again = await self.state()
+                if known(again.progress) == knew and again.at_rest and again.seen == shown.seen:
+                    raise AssertionError(difference(anew, knew))
+                shown = again
 
     async def state(self) -> Shown:
         """What the journey answers; between two runs it has to be asked again."""
@@ -244,6 +266,12 @@ class Deal(Traces):
             for event in history.events
             if event.HasField("activity_task_scheduled_event_attributes")
         )
+
+    async def opened(self, visit_no: int) -> None:
+        """Wait until the journey has opened that visit."""
+        async with asyncio.timeout(PATIENCE):
+            while (await self.state()).progress.visit_no < visit_no:  # noqa: ASYNC110 - of others
+                await asyncio.sleep(self.product.pause)
 
     async def over(self) -> None:
         """Wait until the journey has ended by itself."""
@@ -304,6 +332,9 @@ class Deal(Traces):
         async with self.product.database.transaction() as tx:
             await keep_reason(tx, asked.id, why, utc_now())
         await self.handle.execute_update(verb, asked)
+
+
+_UNHEARD = "select 1 from outbox where record_id = :id"
 
 
 def utc_now() -> datetime:

@@ -138,7 +138,7 @@ async def test_changed_facts_told_directly_are_followed(product: Product) -> Non
     changed = "fields || jsonb_build_object('visit_at', cast(:at as text))"
     edit = f"update record set fields = {changed} where id = :id"
     await product.rows_changed(edit, id=deal.id, at=later.isoformat())
-    assert (await deal.rest()).progress.next_due == due
+    assert (await deal.state()).progress.next_due == due
     await deal.signal(FactsChanged(id=uuid4().hex, at=await deal.now(), fields=["record.visit_at"]))
     assert (await deal.rest()).progress.next_due == later
 
