@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, bindparam, text
 
 from activities.act import Act
 from activities.escalation import Notice, next_notice, notices
-from activities.hold_rows import claim, earlier, keep, say
+from activities.hold_rows import claim, keep, say
 from activities.recipients import employees
 from activities.runner import Run, Runner
 from db.facts import HoldRow
@@ -16,6 +16,7 @@ from db.journal import end_holds
 from domain.conditions import turns_at
 from domain.errors import Refused
 from domain.events import Outcome
+from domain.hold import earlier
 from domain.holds.control import Control
 from domain.judge import came_to_hold
 
@@ -28,6 +29,9 @@ async def comes_to_hold(runner: Runner, run: Run, row: HoldRow, params: Control)
     at = came_to_hold(params.until, locked.values(run.visit_no), row.due_at, runner.now, locked.zone)
     if at is None:
         return None
+    if row.late_since is None and row.deadline and row.deadline <= at and not locked.suspended(run.rule):
+        await _late(runner, run, row, params, row.deadline)  # what is due comes before what the clock turns
+        await keep(runner, row)
     await runner.flush()
     end = (await locked.hold(row, at)).resolved(at)
     runner.add(*await end_holds(locked, run.visit_no, [end], "condition"))

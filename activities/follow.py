@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from activities.giving_up import end_hold
-from activities.hold_rows import earlier, keep
+from activities.hold_rows import keep
 from activities.results import waited_for
 from activities.runner import Run, Runner
 from activities.trial import PLANNING, Key, blaming
@@ -17,6 +17,7 @@ from domain.changed_facts import SUSPENSION, Facts
 from domain.conditions import follows, judge, turns_at
 from domain.events import Again, Changed, Event, HoldEnded, Outcome, Planned
 from domain.following import Change, Moment, follows_any, step_follows
+from domain.hold import earlier
 from domain.holds.control import Control
 from domain.holds.wait import Wait
 from domain.plan import Step

@@ -57,8 +57,3 @@ def say(runner: Runner, run: Run, event: str, at: datetime, detail: Mapping[str,
     """A line of the journal that is no outcome."""
     record_id = runner.locked.record.id
     runner.add(line(record_id, run.visit_no, event, at, rule=run.rule, n=run.n, detail=detail))
-
-
-def earlier(one: datetime | None, other: datetime | None) -> datetime | None:
-    """The earlier of two instants, either of which may be missing."""
-    return min((at for at in (one, other) if at), default=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from activities.act import Act
 from activities.controls import comes_to_hold, watch
 from activities.effect import Done
-from activities.hold_rows import claim, earlier, opened, say
+from activities.hold_rows import claim, opened, say
 from activities.runner import Run, Runner
 from activities.waits import ended_by_client, heard_meanwhile, time_out
 from db.facts import HoldRow
@@ -13,6 +13,7 @@ from db.journal import end_holds
 from domain.conditions import Verdict, judge, turns_at
 from domain.errors import Refused
 from domain.events import HoldEnd, Outcome
+from domain.hold import earlier
 from domain.holds.control import Control
 from domain.holds.wait import Wait
 from domain.rule import Rule

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from pydantic import JsonValue
 from pydantic_core import to_json
 from sqlalchemy import BigInteger, bindparam, text
 
@@ -14,6 +13,7 @@ from db.facts import HoldRow, LedgerRow
 from db.locked import Locked
 from db.rows import Rows
 from domain.events import Decision, HoldEnd, Outcome
+from domain.hold import how_it_ended
 
 SYSTEM = "system"
 
@@ -128,7 +128,7 @@ async def end_holds(locked: Locked, visit_no: int, ends: Sequence[HoldEnd], by: 
         missed, flagged = locked.missed(row, end.at), row.late_since
         if missed and not flagged:
             lines.append(line(locked.record.id, visit_no, "late", missed, rule=end.rule))
-        row.state, results = _how(row.kind, missed, end, by)
+        row.state, results = how_it_ended(row.kind, missed, end, by)
         results = stored.results | results  # a task has its id already
         row.outcome, row.reason, row.ended_at = end.result, end.reason, end.at
         row.late_since, row.due_at = missed, None
@@ -144,14 +144,3 @@ async def end_holds(locked: Locked, visit_no: int, ends: Sequence[HoldEnd], by: 
         locked.record.late = False
         await locked.tx.execute(_IN_TIME, {"id": locked.record.id})
     return lines
-
-
-def _how(kind: str, late_since: datetime | None, end: HoldEnd, by: str) -> tuple[str, dict[str, JsonValue]]:
-    """The state a hold ends in, and the results later rules may quote."""
-    if kind == "task":
-        return end.ended, {"ended": end.ended, "by": by, "at": end.at.isoformat()}
-    if kind == "wait":
-        return "ended", {"ended": end.reason or end.result, "by": by, "at": end.at.isoformat()}
-    state = end.reason if end.result == "done" and end.reason in ("resolved", "resolved_late") else "given_up"
-    late = int((end.at - late_since).total_seconds() // 60) if late_since and end.at > late_since else 0
-    return state, {"state": state, "late_by": late}

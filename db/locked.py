@@ -93,11 +93,11 @@ class Locked:
         return [row for row in self.holds.values() if row.visit_no == visit_no and not row.outcome]
 
     def missed(self, row: HoldRow, at: datetime) -> datetime | None:
-        """The deadline that a control has missed by then, though nobody may have said so yet.
+        """The deadline of a control that lay before that instant, though nobody may have said so yet.
 
-        While it is suspended lateness queues.
+        At the very instant its own act says so, in its turn. While it is suspended lateness queues.
         """
-        if row.late_since is None and row.deadline and row.deadline <= at and not self.suspended(row.rule):
+        if row.late_since is None and row.deadline and row.deadline < at and not self.suspended(row.rule):
             return row.deadline
         return row.late_since
 

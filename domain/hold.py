@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from domain.events import HoldEnd
 from domain.plan import Step
@@ -19,6 +19,7 @@ class Hold(BaseModel):
     kind: Literal["wait", "control", "task"]
     since: datetime
     due: datetime | None = None
+    deadline: datetime | None = None  # of a control, which may look earlier
     late: bool = False
     told: bool = False
     conditional: bool = False  # a control with an `until` condition
@@ -51,6 +52,11 @@ class Hold(BaseModel):
         return HoldEnd(rule=self.rule, result="cancelled", reason=reason, at=at, closing=told)
 
 
+def earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    """The earlier of two instants, either of which may be missing."""
+    return min((at for at in (one, other) if at), default=None)
+
+
 def kept(
     steps: Sequence[Step], ended: Collection[str], reason: str, tasks: Collection[str] = ()
 ) -> list[str]:
@@ -74,3 +80,16 @@ def kept(
         elif not cut:
             marked.append(step.rule)
     return marked
+
+
+def how_it_ended(
+    kind: str, late_since: datetime | None, end: HoldEnd, by: str
+) -> tuple[str, dict[str, JsonValue]]:
+    """The state a hold ends in, and its results, for later rules; `by` is who or what ended it."""
+    if kind == "task":
+        return end.ended, {"ended": end.ended, "by": by, "at": end.at.isoformat()}
+    if kind == "wait":
+        return "ended", {"ended": end.reason or end.result, "by": by, "at": end.at.isoformat()}
+    state = end.reason if end.result == "done" and end.reason in ("resolved", "resolved_late") else "given_up"
+    late = int((end.at - late_since).total_seconds() // 60) if late_since and end.at > late_since else 0
+    return state, {"state": state, "late_by": late}

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from domain.conditions import judge
-from domain.events import Outcome
-from domain.hold import Hold
+from domain.conditions import judge, turns_at
+from domain.events import HoldEnd, Outcome
+from domain.hold import Hold, earlier, how_it_ended
 from domain.holds.control import Control
 from domain.holds.wait import MoveTo, Wait
-from domain.judge import refusal, repeats
+from domain.judge import came_to_hold, refusal, repeats
 from domain.period import Period, zone_named
 from domain.plan import Step
 from domain.rule import Rule
 from domain.schedule import catch_up_at, due
 from domain.simulated_facts import FollowingWorld
-from domain.world import Entry
 
 
 class ActingWorld(FollowingWorld):
@@ -26,6 +25,8 @@ class ActingWorld(FollowingWorld):
         rule, now = self.rules[visit_no][step.rule], self.now
         if n == 0 and not self._passes(visit_no, rule.id):
             return Outcome(result="stale", reason="outrun", at=now)
+        if n and (ended := self._comes_to_hold(visit_no, rule.id)):
+            return ended
         if self.suspended:
             return Outcome(result="pending", waiting="suspended", due=step.due, at=now)
         if n:
@@ -35,9 +36,8 @@ class ActingWorld(FollowingWorld):
         pipeline, pass_no = self.pipeline_of[visit_no]
         if repeats(rule, self.past.get((pipeline, rule.id), []), pass_no, now):
             return Outcome(result="skipped", reason="repeat", at=now)
-        refused, _ = refusal(
-            rule, self.values, now, self.zone, leaving=step.kept and step.on_exit == "run_now"
-        )
+        leaving = step.kept and step.on_exit == "run_now"
+        refused, _ = refusal(rule, self._values(visit_no), now, self.zone, leaving=leaving)
         if refused:
             return refused
         match step.nature:
@@ -51,6 +51,7 @@ class ActingWorld(FollowingWorld):
             return Outcome(result="open", due=until, at=now)
         typed = {field: self.typed(field, value) for field, value in _sets(rule).items()}
         changed = self._edit(typed) if rule.kind == "edit_record" else []
+        self._bring(visit_no, rule.id, self.gives.get(rule.kind, {}))
         return Outcome(result="done", at=now, changed=changed)
 
     def _late(self, visit_no: int, rule: Rule, step: Step) -> Outcome | None:
@@ -66,9 +67,11 @@ class ActingWorld(FollowingWorld):
         return Outcome(result="pending", waiting="spread", due=at, at=self.now) if at > self.now else None
 
     def _open(self, visit_no: int, step: Step, rule: Rule) -> Outcome:
-        params = (
-            Wait.model_validate(rule.params) if step.nature == "wait" else Control.model_validate(rule.params)
-        )
+        params, values = self._params(visit_no, rule.id), self._values(visit_no)
+        until = params.until if isinstance(params, Control) else None
+        if until is not None and judge(until, values, self.now, self.zone).holds:
+            self._bring(visit_no, rule.id, {"state": "resolved", "late_by": 0})
+            return Outcome(result="done", reason="resolved", at=self.now)
         limit = params.until if isinstance(params, Wait) else params.deadline
         ends = due(limit, self.now, self.now, self._facts(limit.basis))
         if ends.verdict in ("skip", "fail"):
@@ -78,33 +81,60 @@ class ActingWorld(FollowingWorld):
         if isinstance(params, Wait) and any(
             at > (step.due or self.now) and params.ended_by(kind) for at, kind in self.client
         ):  # between the time it was due to open and its opening
+            self._bring(visit_no, rule.id, {"ended": "client", "at": self.now})
             return Outcome(result="done", reason="client", at=self.now)
-        until = params.until if isinstance(params, Control) else None
-        if until is not None and judge(until, self.values, self.now, self.zone).holds:
-            return Outcome(result="done", reason="resolved", at=self.now)
+        at = earlier(ends.at, turns_at(until, values, self.now, self.zone)) if until else ends.at
+        if isinstance(params, Control):
+            self._bring(visit_no, rule.id, {"state": "watching"})
         self.holds[visit_no, rule.id] = Hold(
             rule=rule.id,
             kind="wait" if step.nature == "wait" else "control",
             since=self.now,
-            due=ends.at,
+            due=at,
+            deadline=ends.at if isinstance(params, Control) else None,
             conditional=until is not None,
             moves=step.moves,
         )
-        return Outcome(result="open", due=ends.at, at=self.now)
+        return Outcome(result="open", due=at, at=self.now)
+
+    def _comes_to_hold(self, visit_no: int, rule: str) -> Outcome | None:
+        """The clock has turned a control's condition, which ends it when it happened."""
+        hold = self.holds[visit_no, rule]
+        params = self._params(visit_no, rule) if hold.kind == "control" else None
+        if not isinstance(params, Control) or params.until is None or hold.due is None:
+            return None
+        at = came_to_hold(params.until, self._values(visit_no), hold.due, self.now, self.zone)
+        if at is None:
+            return None
+        if hold.deadline and hold.deadline <= at and not self.suspended:
+            self._flag(visit_no, hold)  # what is due comes before what the clock turns
+        end = self._resolve(visit_no, hold, at)
+        return Outcome(result="done", reason=end.reason, at=at)
+
+    def _watch(self, visit_no: int, hold: Hold) -> Outcome:
+        """A control at its deadline, or at a turn of its condition that does not make it hold."""
+        params = self._params(visit_no, hold.rule)
+        until = params.until if isinstance(params, Control) else None
+        if hold.deadline and hold.deadline <= self.now:
+            self._flag(visit_no, hold)
+        turn = turns_at(until, self._values(visit_no), self.now, self.zone) if until else None
+        hold.due = earlier(None if hold.late else hold.deadline, turn)
+        return Outcome(result="open", due=hold.due, at=self.now)
 
     def _hold_acts(self, visit_no: int, step: Step) -> Outcome:
         hold = self.holds[visit_no, step.rule]
+        if hold.due is None or self.now < hold.due:
+            return Outcome(result="open", due=hold.due, at=self.now)
         if hold.kind == "control":
-            hold.late = True
-            self.entries.append(Entry(self.now, visit_no, step.rule, "late", ""))
-            return Outcome(result="open", at=self.now)
+            return self._watch(visit_no, hold)
         if hold.kind == "task":
-            del self.holds[visit_no, step.rule]
+            end = HoldEnd(rule=step.rule, result="done", reason="", at=self.now, ended="timeout")
+            self._end_hold(visit_no, end)
             return Outcome(result="done", at=self.now)
         follow = self._wait(visit_no, step.rule).on_timeout
         if isinstance(follow, MoveTo) and follow.move_to != self.stage:
             return self._move_by(step.rule, lambda: self._moved(follow.move_to, by=step.rule), "time")
-        del self.holds[visit_no, step.rule]
+        self._end_hold(visit_no, HoldEnd(rule=step.rule, result="done", reason="time", at=self.now))
         return Outcome(result="done", reason="time", at=self.now)
 
     def _transit(self, step: Step, rule: Rule) -> Outcome:
@@ -126,7 +156,9 @@ class ActingWorld(FollowingWorld):
         if not self._may_move():
             return Outcome(result="pending", waiting="suspended", due=self.now, at=self.now)
         self.moves.append(self.now)
-        self.holds.pop((self.visit_no, rule), None)
+        if hold := self.holds.pop((self.visit_no, rule), None):
+            end = HoldEnd(rule=rule, result="done", reason=reason, at=self.now)
+            self._bring(self.visit_no, rule, how_it_ended(hold.kind, None, end, "")[1])
         return self._moves(rule, make, reason)
 
     def _moves(self, rule: str, make: Callable[[], None], reason: str = "") -> Outcome:

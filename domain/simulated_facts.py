@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from domain.changed_facts import HOLD, SUSPENSION, Facts
-from domain.conditions import judge, reads
+from domain.conditions import follows, judge, turns_at
 from domain.events import Again, Event, HoldEnded, Outcome, Planned
-from domain.hold import Hold
+from domain.following import Change, Moment, step_follows
+from domain.hold import Hold, earlier
 from domain.holds.control import Control
 from domain.holds.wait import Wait
 from domain.plan import Step
@@ -46,46 +47,32 @@ class FollowingWorld(World):
         return found
 
     def _step_follows(self, visit_no: int, step: Step, rule: Rule, changed: set[str]) -> list[Event]:
-        if step.status not in ("armed", "due") or (step.kept and step.on_exit == "run_now"):
-            return []
-        if rule.schedule.basis in changed and not step.pinned and step.turn:
-            return [
-                Planned(
-                    visit_no,
-                    rule.id,
-                    due(rule.schedule, step.turn, self.now, self._facts(rule.schedule.basis)),
-                    self.now,
-                )
-            ]
-        if (
-            step.waiting == "condition"
-            and rule.condition
-            and reads(rule.condition) & changed
-            and judge(rule.condition, self.values, self.now, self.zone).holds
-        ):
-            return [Again(visit_no, rule.id, self.now)]
-        return []
+        values, key = self._values(visit_no), f"{self.key}/{rule.id}"
+        moment = Moment(self._facts(rule.schedule.basis), values, self.zone, key)
+        event = step_follows(visit_no, step, rule, Change(self.now, frozenset(changed)), moment)
+        return [event] if event else []
 
     def _hold_follows(self, visit_no: int, hold: Hold, rule: Rule, changed: set[str]) -> list[Event]:
-        params = (
-            Wait.model_validate(rule.params) if hold.kind == "wait" else Control.model_validate(rule.params)
-        )
+        params = self._params(visit_no, rule.id)
         limit = params.until if isinstance(params, Wait) else params.deadline
-        if (
-            isinstance(params, Control)
-            and params.until
-            and reads(params.until) & changed
-            and judge(params.until, self.values, self.now, self.zone).holds
-        ):
-            end = hold.resolved(self.now)
-            self._end_hold(visit_no, end)
-            return [HoldEnded(visit_no, end)]
-        if limit.basis in changed and not hold.late and not hold.pinned:
+        until = params.until if isinstance(params, Control) else None
+        values = self._values(visit_no)
+        if until and follows(until) & changed and judge(until, values, self.now, self.zone).holds:
+            return [HoldEnded(visit_no, self._resolve(visit_no, hold, self.now))]
+        ends = hold.deadline if isinstance(params, Control) else hold.due
+        if limit.reads & changed and not hold.pinned and not self._is_late(hold, self.now):
             at = instant(limit, hold.since, self._facts(limit.basis))
-            hold.due = max(at, self.now) if at else None
-        elif HOLD not in changed:
+            if at is None or max(at, hold.since) != ends:
+                ends = max(at, self.now) if at else None
+            hold.deadline = ends if isinstance(params, Control) else None
+        if hold.late:
+            ends = hold.due
+        if until:
+            ends = earlier(ends, turns_at(until, values, self.now, self.zone))
+        if ends == hold.due and HOLD not in changed:
             return []
-        return [Planned(visit_no, rule.id, Due(at=hold.due), self.now, hold.pinned)]
+        hold.due = ends
+        return [Planned(visit_no, rule.id, Due(at=ends), self.now, hold.pinned)]
 
     # -- facts ---------------------------------------------------------------------------------
     def _plan(self, visit_no: int, rule_id: str) -> Planned:

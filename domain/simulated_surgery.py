@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from domain.conditions import turns_at
 from domain.events import Again, Event, HoldEnd, HoldEnded, Planned
-from domain.hold import Hold
+from domain.hold import Hold, earlier
+from domain.holds.control import Control
 from domain.plan import Step
 from domain.schedule import Due
 from domain.simulated_acts import ActingWorld
@@ -28,7 +30,19 @@ class OperatedWorld(ActingWorld):
                 return self._skip(visit_no, step, hold)
         if hold:
             hold.due, hold.pinned = due, True
+            due = hold.due = self._rescheduled(visit_no, hold)
         return [Planned(visit_no, rule, Due(at=due), self.now, pinned=True)]
+
+    def _rescheduled(self, visit_no: int, hold: Hold) -> datetime | None:
+        """The next act of a hold; of a control the deadline moves, and its condition is looked at before."""
+        params = self._params(visit_no, hold.rule) if hold.kind == "control" else None
+        if not isinstance(params, Control):
+            return hold.due
+        hold.deadline = hold.deadline if hold.late else hold.due
+        until = params.until
+        return earlier(
+            hold.due, turns_at(until, self._values(visit_no), self.now, self.zone) if until else None
+        )
 
     def _run_now(self, visit_no: int, step: Step, hold: Hold | None) -> list[Event] | None:
         if self.suspended or (hold and hold.kind == "control"):

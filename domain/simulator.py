@@ -170,7 +170,8 @@ class Simulator(OperatedWorld):
                     todo.extend(self._hear(Judged(facts), *self._followed(facts)))
 
     def _hear(self, *events: Event) -> list[Command]:
-        commands = self.progress.on(*events)
+        brought, self._brought = self._brought, []
+        commands = self.progress.on(*events, *self._changed(brought))
         for d in self.progress.unbooked:
             self._note(d)
         self.progress.unbooked = []

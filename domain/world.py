@@ -6,13 +6,16 @@ events what the machine has to hear of them.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import NamedTuple
 
 from pydantic import JsonValue
 
 from domain.calendar import Calendar
+from domain.conditions import Values
 from domain.events import (
     Decision,
     Event,
@@ -20,13 +23,15 @@ from domain.events import (
     Left,
     Opened,
 )
-from domain.hold import Hold, kept
+from domain.hold import Hold, how_it_ended, kept
+from domain.holds.control import Control
 from domain.holds.wait import Wait
 from domain.judge import Past
 from domain.plan import NatureOf, Step, steps
 from domain.progress import ENDS_ALL, Progress
 from domain.rule import Nature, Rule, RuleSet
 
+NOTHING: Mapping[str, Mapping[str, object]] = MappingProxyType({})
 HOUR, WEEK = timedelta(hours=1), timedelta(days=7)
 MOST_AN_HOUR, MOST_A_WEEK = 10, 50  # automatic moves; the next is not made
 
@@ -69,9 +74,13 @@ class World:
         zone: str = "UTC",
         calendar: Calendar | None = None,
         key: str = "deal-1",
+        gives: Mapping[str, Mapping[str, object]] = NOTHING,
     ) -> None:
-        """`typed`: a field's raw value, by full reference, as its type. `key`: the id of the workflow."""
-        self.typed, self.key = typed, key
+        """`typed`: a field's raw value, by full reference, as its type. `key`: the id of the workflow.
+
+        `gives`: the results of effects, by their kind.
+        """
+        self.typed, self.key, self.gives = typed, key, gives
         self.pipelines, self.pipeline, self.stage, self.values = pipelines, pipeline, stage, values
         self.nature, self.zone, self.calendar = nature, zone, calendar
         self.now = datetime(1, 1, 1, tzinfo=UTC)
@@ -89,6 +98,8 @@ class World:
         self.client: list[tuple[datetime, str]] = []  # what the client did
         self.pass_no, self.visit_no = 1, 0
         self.suspended = self.deleted = False
+        self.results: dict[int, dict[str, object]] = {}
+        self._brought: list[str] = []  # results that the journey has not heard of
         self._in_flight: list[tuple[str, list[Event]]] = []  # acts that are done, by rule, and not heard of
 
     # -- what the write path does --------------------------------------------------------------
@@ -124,7 +135,8 @@ class World:
         tasks = []
         for step in plan:
             if (hold := self.holds.get((visit_no, step.rule))) and step.rule != by:
-                ends.append(hold.left(reason, self.now, by_rule=bool(by)))
+                late = hold.model_copy(update={"late": self._is_late(hold, self.now)})
+                ends.append(late.left(reason, self.now, by_rule=bool(by)))
                 tasks += [step.rule] if hold.kind == "task" else []
         # a wait whose time was out has ended: it does not cut off what stands below it
         ended = {*self.ended[visit_no], by, *(end.rule for end in ends if end.result == "superseded")}
@@ -157,7 +169,13 @@ class World:
         return not self.deleted if left is None else rule in left.kept
 
     def _end_hold(self, visit_no: int, end: HoldEnd) -> None:
-        self.holds.pop((visit_no, end.rule), None)
+        """Whoever ends a control that has missed its deadline says so first."""
+        hold = self.holds.pop((visit_no, end.rule), None)
+        if hold and self._is_late(hold, end.at):
+            self._flag(visit_no, hold)
+        if hold:
+            _, found = how_it_ended(hold.kind, hold.deadline if hold.late else None, end, "")
+            self._bring(visit_no, end.rule, found | ({"at": end.at} if "at" in found else {}))
         self._note(
             Decision(visit_no=visit_no, rule=end.rule, result=end.result, reason=end.reason, at=end.at)
         )
@@ -184,6 +202,38 @@ class World:
         if pipeline == self.pipeline or pipeline not in self.pipelines:
             return None
         return self.pipelines[pipeline].landing(stage, self.pipelines[self.pipeline].stages[self.stage])
+
+    # -- holds and results -----------------------------------------------------------------------
+    def _is_late(self, hold: Hold, at: datetime) -> bool:
+        """Whether a control's deadline lay before that; while it is suspended lateness queues."""
+        missed = hold.deadline is not None and hold.deadline < at and not self.suspended
+        return hold.late or (hold.kind == "control" and missed)
+
+    def _flag(self, visit_no: int, hold: Hold) -> None:
+        """A control is late, and says so once."""
+        if not hold.late:
+            hold.late = True
+            self.entries.append(Entry(hold.deadline or self.now, visit_no, hold.rule, "late", ""))
+            self._bring(visit_no, hold.rule, {"state": "late"})
+
+    def _resolve(self, visit_no: int, hold: Hold, at: datetime) -> HoldEnd:
+        """A control's condition came to hold."""
+        end = hold.model_copy(update={"late": self._is_late(hold, at)}).resolved(at)
+        self._end_hold(visit_no, end)
+        return end
+
+    def _bring(self, visit_no: int, rule: str, found: Mapping[str, object]) -> None:
+        """Results of a rule; what waits for them hears of it with what happens next."""
+        named = {f"steps.{rule}.{name}": value for name, value in found.items()}
+        self.results.setdefault(visit_no, {}).update(named)
+        self._brought += named
+
+    def _values(self, visit_no: int) -> Values:
+        return ChainMap(self.results.get(visit_no, {}), self.values)
+
+    def _params(self, visit_no: int, rule: str) -> Wait | Control:
+        written = self.rules[visit_no][rule]
+        return (Wait if written.kind == "wait" else Control).model_validate(written.params)
 
     def _wait(self, visit_no: int, rule: str) -> Wait:
         return Wait.model_validate(self.rules[visit_no][rule].params)

@@ -23,6 +23,8 @@ NATURES: dict[str, Nature] = {
     "change_pipeline": "transition",
     "delete_record": "transition",
 }
+GIVES = {"add_comment": {"id": 1}, "create_todo": {"id": 1}, "send_email": {"message_id": "<1@jalon>"}}
+"""What effects leave for later rules to read, by kind."""
 
 
 def nature(kind: str, params: object = None) -> Nature:
@@ -64,6 +66,7 @@ def run(
         zone,
         Calendar.model_validate({"zone": zone} | calendar) if calendar else None,
         scenario.get("workflow_id", "deal-1"),
+        gives=GIVES,
     )
     seen: set[str] = set()
     for i, event in enumerate(scenario["events"]):
