@@ -127,3 +127,34 @@ select id from $client where emails ?| :emails or phones ?| :phones order by id 
 _HOLD = text("select pg_advisory_xact_lock(key) from unnest(:keys) as key").bindparams(
     bindparam("keys", type_=ARRAY(BigInteger))
 )
+
+
+async def needed_elsewhere(
+    tx: Transaction, client: Client, client_id: int, record_id: int, contact: int | None = None
+) -> bool:
+    """Whether anybody has the client but this record, and but this `contact`, which goes with it.
+
+    The client is locked: whoever is about to link it waits, or is seen.
+    """
+    asked = {"id": client_id, "record": record_id, "contact": contact}
+    await tx.execute(_LOCK[client], asked)
+    return bool((await tx.execute(_NEEDED[client], asked)).scalar_one())
+
+
+_OWN = (
+    bindparam("id", type_=BigInteger), bindparam("record", type_=BigInteger),
+    bindparam("contact", type_=BigInteger),
+)  # fmt: skip
+_LOCK: Final[Mapping[Client, TextClause]] = {
+    "contact": text("select 1 from contact where id = :id for update").bindparams(_OWN[0]),
+    "company": text("select 1 from company where id = :id for update").bindparams(_OWN[0]),
+}
+_NEEDED: Final[Mapping[Client, TextClause]] = {
+    "contact": text(
+        "select exists (select 1 from record where contact_id = :id and id <> :record)"
+    ).bindparams(*_OWN[:2]),
+    "company": text(
+        "select exists (select 1 from record where company_id = :id and id <> :record)"
+        " or exists (select 1 from contact where company_id = :id and id is distinct from :contact)"
+    ).bindparams(*_OWN),
+}

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, JsonValue
-from sqlalchemy import BigInteger, TextClause, bindparam, text
 
 from activities import exceptions
 from activities.act import Act
 from activities.effect import Done, Effect, Setting, Text
 from activities.exceptions import Entry
 from activities.recycling import delete, keep_client
+from db.clients import needed_elsewhere
 from db.edits import Link, edit
 from db.records import move
 from domain.errors import Refused
@@ -100,28 +100,11 @@ async def _without_orphans(act: Act) -> tuple[str, ...]:
     clients: dict[Link, int | None] = {"contact": act.record.contact_id, "company": act.record.company_id}
     orphans: dict[Link, int] = {}
     for link, client in clients.items():
-        if client is not None:
-            asked = {"id": client, "record": act.record.id, "contact": orphans.get("contact")}
-            await act.tx.execute(_LOCK[link], asked)  # whoever is about to link it waits, or is seen
-            if not (await act.tx.execute(_NEEDED[link], asked)).scalar_one():
-                orphans[link] = client
+        beside = act.record.id, orphans.get("contact")
+        if client is not None and not await needed_elsewhere(act.tx, link, client, *beside):
+            orphans[link] = client
     edited = await edit(act.locked, {}, act.by, links=dict.fromkeys(orphans))
     for link, client in orphans.items():
         await keep_client(act.locked, link, client, act.by)
     return edited.changed
 
-
-_ID, _RECORD = bindparam("id", type_=BigInteger), bindparam("record", type_=BigInteger)
-_LOCK: Mapping[Link, TextClause] = {
-    "contact": text("select 1 from contact where id = :id for update").bindparams(_ID),
-    "company": text("select 1 from company where id = :id for update").bindparams(_ID),
-}
-_NEEDED: Mapping[Link, TextClause] = {
-    "contact": text(
-        "select exists (select 1 from record where contact_id = :id and id <> :record)"
-    ).bindparams(_ID, _RECORD),
-    "company": text(
-        "select exists (select 1 from record where company_id = :id and id <> :record)"
-        " or exists (select 1 from contact where company_id = :id and id is distinct from :contact)"
-    ).bindparams(_ID, _RECORD, bindparam("contact", type_=BigInteger)),
-}

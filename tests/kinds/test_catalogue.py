@@ -14,6 +14,7 @@ import pytest
 import activities.rules
 from activities.catalogue import HOLDS, describe_kinds, effects, parameters, results
 from activities.effect import Effect, RecordType
+from db import tables
 from domain.fields import FieldType
 from domain.rule import Nature, Rule
 from domain.templates import check
@@ -49,6 +50,35 @@ def test_every_kind_can_be_shown() -> None:
         assert shown.model_dump(mode="json")["parameters"]["type"] == "object"
         assert parameters(shown.kind) is not None
         assert results(shown.kind) == shown.results
+
+
+SQL = re.compile(r"\s*(select|insert|update|delete|with|or exists)\b")
+TABLE = re.compile(r"\b(?:from|join|into|update)\s+(?:only\s+)?(?:public\.)?([a-z_]+)")
+KNOWN_UNDER_THE_LOCK = ("clock", "messages", "people", "records", "rules", "strikes", "work")
+"""The modules of `db.tables` whose rows the engine holds in memory, or decides by."""
+
+
+def engine_tables(source: str) -> set[str]:
+    """Tables of the engine that the SQL in a kind's file names."""
+    owned = {
+        table.__tablename__
+        for table in map(tables.__dict__.get, tables.__all__)
+        if table is not None and table.__module__.rpartition(".")[2] in KNOWN_UNDER_THE_LOCK
+    }
+    said = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)]
+    statements = [text for text in said if isinstance(text, str) and SQL.match(text)]
+    return owned & {table for text in statements for table in TABLE.findall(text)}
+
+
+@every_kind
+def test_its_sql_names_no_table_that_the_engine_owns(kind: str) -> None:
+    """What such a statement writes would not be in memory: `db/` has a function that does both."""
+    assert engine_tables(inspect.getsource(inspect.getmodule(effects()[kind]))) == set()  # type: ignore[arg-type]
+
+
+def test_sql_that_names_one_is_found() -> None:
+    assert engine_tables('await act.tx.execute(text("update record set title = :title"))') == {"record"}
+    assert engine_tables('text("select 1 from todo t join contact c on c.id = t.id")') == {"contact"}
 
 
 @every_kind

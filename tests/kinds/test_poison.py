@@ -6,7 +6,6 @@ import dataclasses
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +13,7 @@ from structlog.testing import capture_logs
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-import activities.rules
 from activities import bounds
-from activities.catalogue import effects
 from activities.providers.console import ConsoleMail
 from activities.work import Activities
 from db.doorbell import Doorbell
@@ -26,6 +23,7 @@ from domain.progress import Progress
 from tests import builders
 from tests.builders import NOON
 from tests.kinds.conftest import Desk
+from tests.kinds.more_kinds import POISONOUS, kinds_of
 from tests.kinds.test_every_kind import name
 from tests.stories.conftest import away
 
@@ -44,15 +42,10 @@ KINDS = ["poison", "venom"]
 
 
 @pytest.fixture
-def poison(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
+def poison() -> Iterator[dict[str, int]]:
     """The poisonous kinds are among the others; yields how often each way was tried."""
-    folder = str(Path(__file__).with_name("poisonous"))
-    monkeypatch.setattr(activities.rules, "__path__", [*activities.rules.__path__, folder])
-    effects.cache_clear()
-    effects()
-    yield sys.modules["activities.rules.poison"].TRIED
-    effects.cache_clear()
-    del sys.modules["activities.rules.poison"]
+    with kinds_of(POISONOUS):
+        yield sys.modules["activities.rules.poison"].TRIED
 
 
 class Victim:
