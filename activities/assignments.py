@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -9,12 +10,15 @@ from pydantic import JsonValue
 
 from activities.act import Act
 from activities.effect import Setting, Template
+from db.clients import normalised
 from domain import addresses
 from domain.errors import Refused
-from domain.fields import Field, Problem, UnknownField, WrongType, is_empty, parse
+from domain.fields import Field, Problem, UnknownField, WrongType, misfit, parse
 from domain.rule import Written
 
 Edited = Literal["record", "contact", "company"]
+How = Literal["set", "append", "remove", "clear"]
+_WHOLE = re.compile(r"\s*\{\{-?\s*([a-z0-9_.-]+)\s*-?\}\}\s*")
 ERRORS: dict[str, str] = {
     "required_field_empty": "a required field would be emptied",
     "wrong_type": "a value does not fit its field once it is filled in",
@@ -27,16 +31,23 @@ ERRORS: dict[str, str] = {
 class Assignment(Written):
     """One field and its new value.
 
-    A text is a template; what it becomes is read as the field's type. Other values, and the items of a list,
-    are taken as they are.
+    A text is a template; what it becomes is read as the field's type. A field of several values that is all a
+    text quotes, as in `{{ contact.email }}`, is copied value by value into another of several. Other values,
+    and the items of a list, are taken as they are. `how`: `append` adds to what a field with several values
+    holds, `remove` takes from it, `clear` empties any field and has no value.
     """
 
     field: str
-    value: Annotated[JsonValue, Template("plain")]
+    value: Annotated[JsonValue, Template("plain")] = None
+    how: How | None = None
 
     def name(self, section: Edited) -> str:
         """The field's name; the section before it, as in `record.amount`, may be left out."""
         return self.field.removeprefix(f"{section}.")
+
+    def meant(self, *, append: bool) -> How:
+        """What is done with the value; `append` where the assignment does not say."""
+        return self.how or ("append" if append else "set")
 
     @property
     def constant(self) -> bool:
@@ -46,7 +57,7 @@ class Assignment(Written):
 def assigned(
     act: Act, section: Edited, items: Sequence[Assignment], present: Mapping[str, object], *, append: bool
 ) -> dict[str, object]:
-    """The values by the field's name, filled in; `append` adds to what a field with several holds.
+    """The values by the field's name, filled in; `append` is what is done to fields of several by default.
 
     `present` are the typed values of the section by reference. Raises `Refused` (`wrong_type`).
     """
@@ -54,19 +65,32 @@ def assigned(
     found: dict[str, object] = {}
     for item in items:
         name = item.name(section)
-        value = act.text(item.value) if isinstance(item.value, str) else item.value
         field = known.get(name)
-        several = append and field is not None and field.multiple
-        found[name] = _appended(field, present[f"{section}.{name}"], value) if field and several else value
+        value = _filled(act, item, field)
+        if field and field.multiple and item.meant(append=append) in ("append", "remove"):
+            held, given = _list(present[f"{section}.{name}"]), _read(field, value)
+            if section != "record" and name in ("email", "phone"):  # as they are kept
+                given = [*normalised(name, [str(one) for one in given], act.mail.region)]
+            both = list(dict.fromkeys([*held, *given]))
+            value = both if item.meant(append=append) == "append" else [v for v in held if v not in given]
+        found[name] = value
     return found
 
 
-def _appended(field: Field, present: object, value: object) -> list[object]:
+def _filled(act: Act, item: Assignment, field: Field | None) -> object:
+    """The value with its quotes filled in; a field of several that is quoted whole stays several."""
+    if not isinstance(item.value, str):
+        return item.value
+    whole = _WHOLE.fullmatch(item.value)
+    quoted = act.values.get(whole[1]) if whole and field and field.multiple else None
+    return quoted if isinstance(quoted, list) else act.text(item.value)
+
+
+def _read(field: Field, value: object) -> list[object]:
     try:
-        added = parse(field, value)
+        return _list(parse(field, value))
     except WrongType as wrong:
         raise Refused("wrong_type", str(wrong)) from wrong
-    return list(dict.fromkeys([*_list(present), *_list(added)]))
 
 
 def problems(items: Sequence[Assignment], setting: Setting, section: Edited) -> Iterator[Problem]:
@@ -76,6 +100,8 @@ def problems(items: Sequence[Assignment], setting: Setting, section: Edited) -> 
         name = item.name(section)
         if wrong := _wrong_field(name, setting, section):
             yield Problem(place=f"/set/{number}/field", message=wrong)
+        elif wrong := _wrong_how(item, setting, section):
+            yield Problem(place=f"/set/{number}/how", message=wrong)
         elif wrong := _wrong_constant(item, setting, section):
             yield Problem(place=f"/set/{number}/value", message=wrong)
         if name in seen:
@@ -101,6 +127,20 @@ def _wrong_field(name: str, setting: Setting, section: Edited) -> str:
     return "" if field.writable else f"{section}.{name} is read-only"
 
 
+def _wrong_how(item: Assignment, setting: Setting, section: Edited) -> str:
+    name = item.name(section)
+    field = setting.registry.section(section)[name]
+    if item.how in ("append", "remove") and not field.multiple:
+        return f"{section}.{name} holds one value: nothing is added to it or taken from it"
+    if item.how == "clear" and item.value is not None:
+        return "a field that is cleared has no value"
+    if item.how == "clear" and (field.required or name == "stage"):
+        return f"{section}.{name} is required"
+    if "value" not in item.model_fields_set and item.how != "clear":
+        return "say the value, or `how: clear`"
+    return ""
+
+
 def _wrong_constant(item: Assignment, setting: Setting, section: Edited) -> str:
     if not item.constant:
         return ""
@@ -115,8 +155,8 @@ def _wrong_constant(item: Assignment, setting: Setting, section: Edited) -> str:
     stages = setting.stages[setting.pipeline]
     if (section, name) == ("record", "stage") and value not in stages:
         return f"there is no stage {value!r}; there is {', '.join(stages)}"
-    if field.required and is_empty(value):
-        return f"{section}.{name} is required"
+    if why := misfit(field, value):
+        return why
     if field.type == "employee":
         unknown = [who for who in (_list(value) or [value]) if who and who not in setting.employees]
         return f"there is no employee {unknown[0]!r}" if unknown else ""

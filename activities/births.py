@@ -16,12 +16,10 @@ from db.engine import Transaction
 from db.rows import Rows
 from domain.amounts import Line
 from domain.errors import Refused
-from domain.fields import Problem
+from domain.fields import LONGEST_TITLE, Problem
 
 DEEPEST: Final = 3
 """A record born of a record born of a record born of a rule gives birth to none."""
-LONGEST: Final = 1000  # of a title
-LONGEST_SOURCE: Final = 200
 
 
 async def bear(act: Act, new: NewRecord, *, fields: bool = False, repeat: bool = False) -> Created:
@@ -41,7 +39,7 @@ async def bear(act: Act, new: NewRecord, *, fields: bool = False, repeat: bool =
 
 def title_of(act: Act, template: str) -> str:
     """The title of the new record, cut at its longest. Raises `Refused` where nothing is left of it."""
-    title = act.text(template).strip()[:LONGEST]
+    title = act.text(template).strip()[:LONGEST_TITLE]
     if not title:
         raise Refused("title_empty", "the title of the new record is empty")
     return title

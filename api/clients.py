@@ -20,8 +20,9 @@ from db.engine import Transaction
 from db.outbox import Bell
 from db.records import By
 from domain.errors import Refused, Stale
+from domain.fields import LONGEST_NAME, MOST_VALUES
 
-Line = Annotated[str, StringConstraints(max_length=200)]
+Line = Annotated[str, StringConstraints(max_length=LONGEST_NAME)]
 Found = Annotated[str | None, Query(max_length=320, pattern=KEEPABLE)]
 _FIELDS = {"emails": "email", "phones": "phone"}  # by which name a condition knows them
 
@@ -34,7 +35,7 @@ class Address(Sendable):
 
 
 Plain = Annotated[str, Field(min_length=1, max_length=320)]
-Addresses = Annotated[list[Address | Plain], Field(max_length=100)]
+Addresses = Annotated[list[Address | Plain], Field(max_length=MOST_VALUES)]
 """In the order of preference, each as a text or with its kind."""
 
 

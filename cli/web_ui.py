@@ -52,6 +52,11 @@ class WebUiDoor:
             self._loop.run_forever()
         finally:
             server.close()
+            under_way = asyncio.all_tasks(self._loop)
+            for task in under_way:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*under_way, return_exceptions=True))
+            self._loop.close()
 
     async def _met(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

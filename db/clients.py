@@ -18,7 +18,8 @@ from db.engine import Transaction
 from db.facts import CompanyRow, ContactRow
 from domain import addresses
 from domain.errors import Refused
-from domain.fields import Field, standard
+from domain.fields import Field
+from domain.standard_fields import standard
 
 Client = Literal["contact", "company"]
 AddressKind = Literal["work", "home", "mobile", "other"]

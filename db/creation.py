@@ -21,7 +21,18 @@ from db.records import By, visit_row
 from db.rows import Ids, Rows, write
 from db.tables import Employee
 from domain.errors import Refused
-from domain.fields import OWN_FIELDS, Registry, UnknownField, WrongType, dump, is_empty, parse, standard
+from domain.fields import (
+    CURRENCY,
+    LONGEST_NAME,
+    LONGEST_TITLE,
+    Registry,
+    UnknownField,
+    WrongType,
+    dump,
+    is_empty,
+    parse,
+)
+from domain.standard_fields import OWN_FIELDS, standard
 
 RecordId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
@@ -39,10 +50,10 @@ class NewRecord(BaseModel):
     type: Literal["lead", "deal"]
     pipeline: str
     stage: str | None = None
-    title: Annotated[str, Field(min_length=1, max_length=1000)]
+    title: Annotated[str, Field(min_length=1, max_length=LONGEST_TITLE)]
     amount: Annotated[Decimal, Field(max_digits=18, decimal_places=4)] | None = None
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
-    source: Annotated[str, Field(max_length=200)] = ""
+    currency: Annotated[str, Field(pattern=CURRENCY)] = "EUR"
+    source: Annotated[str, Field(max_length=LONGEST_NAME)] = ""
     responsible: str | None = None
     contact: RecordId | None = None
     company: RecordId | None = None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from domain.errors import Refused
-from domain.fields import Field, WrongType, is_empty, parse
+from domain.fields import Field, WrongType, is_empty, misfit, parse
 
 
 def fitting(field: Field, raw: object) -> object:
-    """The typed value of a field, as it can be stored.
+    """The typed value of a field, as it can be stored; for people and for rules alike.
 
     Raises `Refused`: `wrong_type`, `required_field_empty`.
     """
@@ -15,10 +15,8 @@ def fitting(field: Field, raw: object) -> object:
         value = parse(field, raw)
     except WrongType as wrong:
         raise Refused("wrong_type", str(wrong)) from wrong
-    if field.required and is_empty(value):
-        raise Refused("required_field_empty", f"{field.name} is required and would be empty")
-    if any("\0" in item for item in texts(value)):
-        raise Refused("wrong_type", f"{field.name}: a text holds no NUL character")
+    if why := misfit(field, value):
+        raise Refused("required_field_empty" if is_empty(value) else "wrong_type", why)
     return value
 
 

@@ -18,12 +18,13 @@ from db.rulebook import Rulebook, Version
 from db.tables import Absence
 from db.tables import Calendar as StoredCalendar
 from domain.calendar import Calendar
-from domain.fields import Field, Registry, WrongType, parse, standard
+from domain.fields import Field, Registry, WrongType, parse
 from domain.hold import Hold
 from domain.holds.control import Control
 from domain.holds.wait import MoveTo, Wait
 from domain.journey import workflow_id
 from domain.schedule import Schedule, ScheduleFacts
+from domain.standard_fields import standard
 
 
 class Locked:

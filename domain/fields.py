@@ -29,9 +29,14 @@ Steps = Mapping[str, Mapping[str, FieldType]]
 """Results that may be quoted: rule id of an earlier rule -> result name -> type."""
 
 SECTIONS: tuple[Section, ...] = ("record", "contact", "company", "responsible")
-OWN_FIELDS = ("first_name", "last_name", "company_name", "email", "phone")
-"""Standard fields of a record that are kept as custom ones are; `email` and `phone` hold several values."""
+LONGEST_NAME, LONGEST_TITLE, LONGEST_ADDRESS, LONGEST_TEXT = 200, 1000, 1000, 100_000
+"""Characters: of names of people and companies and of a source; a title; an address; any other text."""
+MOST_VALUES = 100
+"""Of a field that holds several."""
+CURRENCY = r"^[A-Z]{3}$"
+"""ISO 4217."""
 _DIGITS = 28
+_UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
@@ -40,7 +45,8 @@ class Field(BaseModel):
     """One field: `multiple` ones hold several values; `writable` ones may be set by a rule.
 
     A `booking` holds when the booking made for it starts. It is booked and cancelled, never written. An
-    `email` is one address, in the one form of `domain.addresses`.
+    `email` is one address, in the one form of `domain.addresses`. `longest` is in characters, of each value;
+    `pattern` is a regular expression that each text fits.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,6 +58,8 @@ class Field(BaseModel):
     writable: bool = True
     choices: Annotated[list[str], Described(
         description="allowed values of a `choice`, resources of a `booking`; none: any")] = []
+    longest: Annotated[int, Described(ge=1, le=LONGEST_TEXT)] = LONGEST_TEXT
+    pattern: str = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -138,34 +146,6 @@ def resolve(reference: str, registry: Registry, steps: Steps) -> Field:
     raise UnknownField(reference, (f"steps.{r}.{name}" for r, results in steps.items() for name in results))
 
 
-def standard(record_type: RecordType) -> Registry:
-    """The fields every lead or deal has; the same for both, a lead's `stage` being its status.
-
-    `OWN_FIELDS` say whom a record is about before it has a contact or a company.
-    """
-    del record_type
-    name = Field(name="name", type="text", required=True)
-    e_mail = Field(name="email", type="email", multiple=True)
-    phone = Field(name="phone", type="text", multiple=True)
-    return Registry(
-        record=_by_name(
-            Field(name="title", type="text", required=True), Field(name="amount", type="money"),
-            Field(name="currency", type="text"), Field(name="source", type="text"),
-            *(Field(name=own, type="text") for own in OWN_FIELDS if own not in ("email", "phone")),
-            e_mail, phone, Field(name="repeat", type="boolean", writable=False),
-            Field(name="responsible", type="employee"), Field(name="stage", type="text"),
-            Field(name="pipeline", type="text", writable=False),
-            Field(name="created_at", type="datetime", writable=False),
-            Field(name="entered_at", type="datetime", writable=False)),
-        contact=_by_name(
-            Field(name="first_name", type="text"), Field(name="last_name", type="text"), e_mail, phone,
-            Field(name="birthday", type="date"), Field(name="responsible", type="employee")),
-        company=_by_name(name, e_mail, phone, Field(name="address", type="text")),
-        responsible=_by_name(
-            *(Field(name=own, type="text", writable=False) for own in ("name", "email", "phone", "mobile"))),
-    )
-
-
 def parse(field: Field, raw: object) -> object:
     """The typed value of a JSON value, or of a text somebody wrote or a template rendered.
 
@@ -179,6 +159,26 @@ def parse(field: Field, raw: object) -> object:
         return []
     items = raw if isinstance(raw, list | tuple) else [raw]
     return [_single(field, item) for item in items if not _blank(item)]
+
+
+def misfit(field: Field, value: object) -> str:
+    """Why a typed value cannot be written into its field, in plain words; empty if it can.
+
+    The one check for whoever writes: people over the API, rules, imports.
+    """
+    if field.required and is_empty(value):
+        return f"{field.name} is required and would be empty"
+    values = value if isinstance(value, list) else [value]
+    if len(values) > MOST_VALUES:
+        return f"{field.name} holds at most {MOST_VALUES} values"
+    for text in (item for item in values if isinstance(item, str)):
+        if len(text) > field.longest:
+            return f"{field.name} holds at most {field.longest} characters"
+        if _UNKEEPABLE.search(text):
+            return f"{field.name}: a text holds a character that cannot be kept (NUL, or half a pair)"
+        if field.pattern and not re.fullmatch(field.pattern, text):
+            return f"{field.name}: {text[:80]!r} is not of the form {field.pattern}"
+    return ""
 
 
 def dump(value: object) -> JsonValue:
@@ -213,10 +213,6 @@ _NAMES: dict[FieldType, str] = {
     "date": "a date like 2024-02-29", "datetime": "a time with its offset, like 2024-02-29T09:00:00+01:00",
     "choice": "a choice", "employee": "an employee's id", "booking": "the start of a booking",
 }
-
-
-def _by_name(*fields: Field) -> dict[str, Field]:
-    return {field.name: field for field in fields}
 
 
 def _allowed(field: Field) -> str:

@@ -14,7 +14,7 @@ from activities.copying import Part, copy_parts
 from activities.effect import Done, Effect, RecordType, Setting, Text
 from activities.sales import lines_of
 from db.creation import Created, NewRecord
-from domain.fields import FieldType, Problem
+from domain.fields import LONGEST_NAME, FieldType, Problem
 from domain.rule import Written
 
 
@@ -94,7 +94,7 @@ class CopyDeal(Effect):
             title=title,
             amount=source.amount if own or "products" in self.copies else None,
             currency=source.currency,
-            source=source.source[: births.LONGEST_SOURCE] if own else "",
+            source=source.source[: LONGEST_NAME] if own else "",
             responsible=await self._responsible(act),
             contact=source.contact_id if "contacts" in self.copies else None,
             company=source.company_id if "contacts" in self.copies else None,

@@ -14,7 +14,7 @@ from activities.sales import SERIES, Paper, lines_of, paper, sold
 from db.creation import Created, NewRecord
 from db.rows import Rows
 from domain.errors import Refused
-from domain.fields import FieldType, Problem
+from domain.fields import LONGEST_NAME, LONGEST_TITLE, FieldType, Problem
 from domain.rule import Nature, Written
 
 _OF_LEADS = ("deal", "contact", "company")
@@ -123,10 +123,10 @@ class CreateFromSource(Effect):
             type="deal",
             pipeline=self.deal.pipeline,
             stage=self.deal.stage,
-            title=lead.title[: births.LONGEST],
+            title=lead.title[: LONGEST_TITLE],
             amount=lead.amount,
             currency=lead.currency,
-            source=lead.source[: births.LONGEST_SOURCE],
+            source=lead.source[: LONGEST_NAME],
             responsible=responsible,
             contact=lead.contact_id,
             company=lead.company_id,

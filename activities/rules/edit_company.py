@@ -17,9 +17,11 @@ from domain.fields import FieldType, Problem
 class EditCompany(Effect):
     """Sets any number of fields of the record's company at once; history shows old and new values.
 
-    `set` lists each `field` with its `value`, which may quote other fields. With `append` values are added
-    to fields that hold several, as `email` and `phone`, instead of replacing what they hold. E-mail addresses
-    are kept in lower case, phone numbers with their country. The company's other records follow.
+    `set` lists each `field` with its `value`, which may quote other fields; one that holds several, quoted
+    alone, is copied whole. `how` says of each what is done: `set` replaces what the field holds, `append`
+    adds to one that holds several, as `email` and `phone`, `remove` takes from it, `clear` empties it. With
+    `append` that is what is done to fields of several where nothing is said. E-mail addresses are kept in
+    lower case, phone numbers with their country. The company's other records follow.
     """
 
     kind: ClassVar[str] = "edit_company"

@@ -20,9 +20,11 @@ from domain.rule import Nature
 class EditRecord(Effect):
     """Sets any number of fields of the record at once; history shows their old and new values.
 
-    `set` lists each `field` with its `value`, which may quote other fields. With `append` values are added
-    to fields that hold several, instead of replacing what they hold. A `stage` among the fields moves the
-    record, after all else is set: then the rule is a transition.
+    `set` lists each `field` with its `value`, which may quote other fields; one that holds several, quoted
+    alone, is copied whole. `how` says of each what is done: `set` replaces what the field holds, `append`
+    adds to one that holds several, `remove` takes from it, `clear` empties it. With `append` that is what is
+    done to fields of several where nothing is said. A `stage` among the fields moves the record, after all
+    else is set: then the rule is a transition.
     """
 
     kind: ClassVar[str] = "edit_record"

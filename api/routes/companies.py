@@ -26,6 +26,7 @@ from db.clients import ClientRow
 from db.engine import Transaction
 from db.facts import CompanyRow
 from db.records import By
+from domain.fields import LONGEST_ADDRESS
 
 router = APIRouter(prefix="/companies", tags=["clients"])
 
@@ -34,7 +35,7 @@ class CompanyIn(ClientIn):
     """An organisation, which has a name."""
 
     name: Line | None = None
-    address: Annotated[str, StringConstraints(max_length=1000)] | None = None
+    address: Annotated[str, StringConstraints(max_length=LONGEST_ADDRESS)] | None = None
 
 
 class CompanyEdit(CompanyIn):

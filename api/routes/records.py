@@ -21,6 +21,7 @@ from db.edits import Link, edit
 from db.engine import Transaction
 from db.records import By, check_version
 from domain.errors import Refused
+from domain.fields import CURRENCY, LONGEST_NAME, LONGEST_TITLE
 
 router = APIRouter(tags=["records"])
 
@@ -36,10 +37,10 @@ class EditIn(Sendable):
 
     version: Version | None = None
     by: Name | None = None
-    title: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    title: Annotated[str, Field(min_length=1, max_length=LONGEST_TITLE)] | None = None
     amount: Annotated[Decimal, Field(max_digits=18, decimal_places=4)] | None = None
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
-    source: Annotated[str, Field(max_length=200)] | None = None
+    currency: Annotated[str, Field(pattern=CURRENCY)] | None = None
+    source: Annotated[str, Field(max_length=LONGEST_NAME)] | None = None
     responsible: Name | None = None
     contact: RecordId | None = None
     company: RecordId | None = None

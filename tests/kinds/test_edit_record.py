@@ -189,3 +189,64 @@ def test_nothing_to_set_and_one_field_set_twice_are_refused_on_save() -> None:
     assert set(refused_on_save("edit_record", set=[])) == {"/set"}
     twice = [{"field": "amount", "value": 1}, {"field": "record.amount", "value": 2}]
     assert set(refused_on_save("edit_record", set=twice)) == {"/set/1/field"}
+
+
+# -- fields that hold several ------------------------------------------------------------------------
+def how(field: str, what: str, *value: Any) -> dict[str, Any]:
+    return {"field": field, "how": what} | ({"value": value[0]} if value else {})
+
+
+async def test_a_field_of_several_that_is_quoted_alone_is_copied_whole(desk: Desk) -> None:
+    async with desk.database.transaction() as tx:
+        client = await builders.contact(tx, emails=["a@client.example", "b@client.example"])
+        deal = await builders.deal(tx, contact=client, fields={"tags": ["x, y", "z"]})
+    await desk.does(deal, "edit_record", set=sets(email="{{ contact.email }}", tags="{{record.tags}}"))
+    record = await desk.record(deal)
+    assert record["fields"]["email"] == ["a@client.example", "b@client.example"]
+    assert record["fields"]["tags"] == ["x, y", "z"]
+
+
+async def test_each_field_says_what_is_done_to_it(desk: Desk) -> None:
+    deal = await desk.deal(amount="10", fields={"tags": ["a", "b"], "coupon": "X"})
+    await desk.does(deal, "edit_record", set=[how("tags", "append", ["b", "c"]), how("coupon", "clear")])
+    assert (await desk.record(deal))["fields"] == {"tags": ["a", "b", "c"], "coupon": None}
+    await desk.does(deal, "edit_record", append=True, set=[how("tags", "remove", ["a", "nowhere"])])
+    assert (await desk.record(deal))["fields"]["tags"] == ["b", "c"]
+    await desk.does(deal, "edit_record", append=True, set=[how("tags", "set", "d")])
+    assert (await desk.record(deal))["fields"]["tags"] == ["d"]
+    await desk.does(deal, "edit_record", set=[how("tags", "clear"), how("amount", "clear")])
+    record = await desk.record(deal)
+    assert (record["fields"]["tags"], record["amount"]) == ([], None)
+
+
+def test_what_is_done_to_a_field_has_to_fit_it() -> None:
+    wrong = refused_on_save("edit_record", set=[
+        how("title", "append", "x"), how("coupon", "remove", "x"), how("tags", "clear", "x"),
+        how("title", "clear"), how("stage", "clear"), how("tags", "append"), how("tags", "swap", "x"),
+    ])  # fmt: skip
+    assert set(wrong) == {"/set/6/how"}  # the form is judged first
+    wrong = refused_on_save("edit_record", set=[
+        how("title", "append", "x"), how("coupon", "remove", "x"), how("tags", "clear", "x"),
+        how("company_name", "append", "x"), how("stage", "clear"), how("source", "set"),
+    ])  # fmt: skip
+    assert set(wrong) >= {f"/set/{number}/how" for number in range(6)}
+
+
+# -- one check for every writer ----------------------------------------------------------------------
+TOO_MUCH: dict[str, Any] = {
+    "title": "x" * 1001, "currency": "euro", "source": "x" * 201, "first_name": "x" * 201,
+    "tags": [str(number) for number in range(101)], "coupon": "x" * 100_001,
+    "email": "a@b.example, c@d.example",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", TOO_MUCH)
+async def test_a_rule_writes_nothing_that_a_person_may_not(desk: Desk, field: str) -> None:
+    """What the API refuses (`tests/stories/test_junk.py`) fails the rule, and a constant on save."""
+    value = TOO_MUCH[field]
+    assert refused_on_save("edit_record", set=sets(**{field: value}))
+    deal = await desk.deal(fields={"long": value} if isinstance(value, str) else {})
+    with pytest.raises(Refused) as refused:
+        await desk.does(deal, "edit_record", set=sets(**{field: value}))
+    assert refused.value.reason in ("wrong_type", "template")
+    assert (await desk.record(deal))["version"] == 1

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from api.app import create_app
+from tests.kinds.test_edit_record import TOO_MUCH
 from tests.stories.conftest import SETTINGS, Api
 
 TEXTS = ("a\0b", "\ud800", "", " ", "9" * 400)
@@ -148,3 +149,12 @@ async def test_a_number_is_no_instant_and_no_day(api: Api) -> None:
         assert answer.status_code == 422, answer.text
         answer = await api.post("/contacts", json={"first_name": "Clara", "birthday": planned})
         assert answer.status_code == 422, answer.text
+
+
+async def test_the_api_refuses_what_rules_may_not_write(api: Api) -> None:
+    deal = await api.made("/records", type="deal", pipeline="sales", title="A roof", responsible="ada")
+    for field, value in TOO_MUCH.items():
+        standard = field in ("title", "currency", "source")
+        body = {field: value} if standard else {"fields": {field: value}}
+        answer = await api.patch(f"/records/{deal['id']}", json=body)
+        assert answer.status_code == 422, (field, answer.text[:200])

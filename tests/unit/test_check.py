@@ -11,8 +11,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from activities.check import _parts, check
 from activities.effect import DocumentTemplate, Effect, Setting, Template, Text
 from activities.places import as_problems
-from domain.fields import Field, Problem, standard
+from domain.fields import Field, Problem
 from domain.rule import RuleSet
+from domain.standard_fields import standard
 
 SALES = {"new": "process", "offer": "process", "won": "success", "lost": "failure"}
 SERVICE = {"intake": "process", "done": "success", "broken": "failure"}

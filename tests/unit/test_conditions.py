@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from domain.conditions import Condition, Values, check, judge, reads, turns_at
-from domain.fields import Field, FieldType, Registry, Steps, UnknownField, WrongType, dump, parse, standard
+from domain.fields import Field, FieldType, Registry, Steps, UnknownField, WrongType, dump, parse
+from domain.standard_fields import standard
 
 BERLIN = "Europe/Berlin"
 NOW = datetime(2024, 5, 15, 10, 0, tzinfo=UTC)          # noon in Berlin

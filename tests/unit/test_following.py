@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from domain.events import Again, Ended, Fired, Opened, Outcome, Plan, Planned, Run, Turned
-from domain.fields import standard
 from domain.following import Change, Moment, step_follows
 from domain.judge import refusal
 from domain.plan import steps
 from domain.progress import Progress
 from domain.rule import Rule
 from domain.schedule import ScheduleFacts, due
+from domain.standard_fields import standard
 
 START = datetime(2026, 11, 23, 9, tzinfo=UTC)  # a Monday
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

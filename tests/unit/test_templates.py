@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from domain.fields import Field, Steps, parse, standard
+from domain.fields import Field, Steps, parse
+from domain.standard_fields import standard
 from domain.templates import Escape, TemplateError, check, references, render
 
 REGISTRY = standard("deal").with_custom([Field(name="vip", type="boolean"),
