@@ -6,13 +6,17 @@ phone has it outweighs a carrier that had given it up.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import DateTime, bindparam, text
 
+from activities.telling import tell_responsible
 from db.engine import Transaction
+from db.journal import line
+from db.rows import write
 
 Delivery = Literal["queued", "sent", "failed", "delivered"]
 
@@ -30,14 +34,15 @@ class Report(NamedTuple):
 async def note(tx: Transaction, report: Report, now: datetime) -> None:
     """Write a report down at its message, or have it wait for that.
 
-    A message of unknown fate that is reported was taken. What its step ended as is for an operator to say.
+    A message of unknown fate that is reported was taken. What its step ended as is for an operator to say. Of
+    one that did not arrive the journal says so, and the responsible is told.
     """
     asked = {**report._asdict(), "at": now}
     await _one_by_one(tx, report.provider, report.provider_id)
     if (await tx.execute(_FIND, asked)).one_or_none() is None:
         await tx.execute(_PARK, asked)
     else:
-        await tx.execute(_NOTE, asked)
+        await _noted(tx, asked)
 
 
 async def adopt(tx: Transaction, message: UUID, provider: str, provider_id: str) -> None:
@@ -45,7 +50,22 @@ async def adopt(tx: Transaction, message: UUID, provider: str, provider_id: str)
     asked = {"id": message, "provider": provider, "provider_id": provider_id}
     await _one_by_one(tx, provider, provider_id)
     if parked := (await tx.execute(_ADOPT, asked)).mappings().one_or_none():
-        await tx.execute(_NOTE, {"provider": provider, "provider_id": provider_id, "key": "", **parked})
+        await _noted(tx, {"provider": provider, "provider_id": provider_id, "key": "", **parked})
+
+
+async def _noted(tx: Transaction, asked: Mapping[str, Any]) -> None:
+    """Write the report down; where it turns what is known of the arrival, say so to people."""
+    for row in await tx.execute(_NOTE, asked):
+        if row.delivery == row.before or "failed" not in (row.delivery, row.before):
+            continue
+        to = ", ".join(row.recipients)
+        arrived = row.delivery != "failed"
+        event, of = "delivered" if arrived else "undelivered", {"rule": row.rule, "n": row.n}
+        detail = {"recipients": row.recipients, "error": row.delivery_error}
+        await write(tx, [line(row.record_id, row.visit_no, event, asked["at"], detail=detail, **of)])
+        what = "arrived after all" if arrived else f"did not arrive: {row.delivery_error or 'undelivered'}"
+        body = f"The SMS of {{title}} to {to} {what}"
+        await tell_responsible(tx, row.record_id, body, asked["at"], visit_no=row.visit_no, **of)
 
 
 async def _one_by_one(tx: Transaction, provider: str, provider_id: str) -> None:
@@ -69,11 +89,12 @@ update message set
   error = case when state = 'unknown' then '' else error end,
   state = case when state = 'unknown' then 'sent' else state end
 from (
-  select id as own, array_position({_ORDER}, delivery::text)
+  select id as own, delivery as before, array_position({_ORDER}, delivery::text)
     < array_position({_ORDER}, cast(:delivery as text)) as higher
   from message where {_MINE} for update
 ) as present
 where id = own
+returning record_id, visit_no, rule, n, recipients, delivery, before, delivery_error
 """).bindparams(_AT)  # noqa: S608  # written above
 _PARK = text(f"""
 insert into sms_report (provider, provider_id, delivery, error, at)

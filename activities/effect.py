@@ -6,7 +6,7 @@ the worker registers it, the API validates and documents it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from activities.act import Act
 from activities.providers.documents import TemplateFormat
+from activities.providers.mime import Attachment
 from db.outbox import Bell
 from db.rows import Rows
 from domain.fields import FieldType, Problem, Registry
@@ -133,8 +134,9 @@ class Recipient(NamedTuple):
 class Composed(NamedTuple):
     """A message before it is handed over. `missing` names the persons who should get it and have no address.
 
-    `content` makes what is handed over from the id that the message keeps for all attempts. Of SMS each
-    recipient gets one of his own, of so many `segments`, through the provider of that name.
+    `text` is what it says as people read it, with the `files`; `content` makes what is handed over from the
+    id that the message keeps for all attempts. Of SMS each recipient gets one of his own, of so many
+    `segments`, through the provider of that name.
     """
 
     sender: str
@@ -144,6 +146,8 @@ class Composed(NamedTuple):
     content: Callable[[str], bytes]
     provider: str = ""
     segments: int = 0
+    text: str = ""
+    files: Sequence[Attachment] = ()
 
 
 class Sending(Effect):

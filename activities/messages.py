@@ -130,7 +130,9 @@ def new_messages(act: Act, channel: Channel, composed: Composed) -> tuple[list[M
     for message in made:
         row = message.model_dump(exclude={"content", "refused"})
         row |= {"content": f"\\x{message.content.hex()}", "refused": _dump(message.refused)}
-        rows.append(row | {"n": act.n, "subject": composed.subject})
+        files = [{"name": f.name, "media_type": f.media_type, "size": len(f.content)} for f in composed.files]
+        said = {"subject": composed.subject, "text": composed.text, "attachments": files}
+        rows.append(row | said | {"n": act.n})
     return made, act.rows("message", *rows)
 
 

@@ -22,6 +22,7 @@ from api.routes import (
     client_activities,
     companies,
     contacts,
+    correspondence,
     documents,
     exceptions,
     feed,
@@ -93,7 +94,8 @@ def create_app(
     parts = (
         records, contacts, companies, sales, bookings, resources, meetings, calendars, feed, moves, todos,
         tasks, notifications, operations,
-        client_activities, exceptions, mails, hooks, sms_hooks, documents, templates, rules, about, lists,
+        client_activities, exceptions, mails, hooks, sms_hooks, documents, templates, rules, about,
+        correspondence, lists,
     )
     for part in parts:
         api.include_router(part.router)

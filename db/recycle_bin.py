@@ -14,7 +14,8 @@ AT_ONCE = 1000
 async def purge(tx: Transaction, before: datetime) -> int:
     """Delete records that were put into the bin before that instant (UTC), some at a time; how many.
 
-    All that belongs to them goes too. What was decided stays, as do the codes and numbers that were given,
+    All that belongs to them goes too, also what was written to the client and what the client wrote: of a
+    message that it was sent remains. What was decided stays, as do the codes and numbers that were given,
     and with them the documents, quotes and invoices that bear one.
     """
     return len((await tx.execute(_PURGE, {"before": before})).all())
@@ -33,6 +34,11 @@ with gone as (
   returning id
 ), unheard as (
   delete from outbox where record_id in (select id from gone)
+), unread as (
+  delete from inbound_mail where record_id in (select id from gone)
+), unsaid as (
+  update message set content = '', text = '', subject = '', attachments = '[]'
+  where record_id in (select id from gone) and state <> 'sending'
 )
 select id from gone
 """).bindparams(bindparam("before", type_=DateTime(timezone=True)))

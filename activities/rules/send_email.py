@@ -19,6 +19,7 @@ from activities.reply_address import reply_address
 from db.tables import Employee
 from domain.errors import Refused
 from domain.fields import FieldType, Problem
+from domain.plain_text import plain
 
 
 class SendEmail(Sending):
@@ -90,6 +91,8 @@ class SendEmail(Sending):
             content=lambda message_id: build(
                 message_id, act.now, envelope, subject, text, html, attachments=files
             ),
+            text=text.strip() or plain(html),
+            files=files,
         )
 
     async def _boxes(self, act: Act, written: Sequence[str], missing: list[str]) -> list[Mailbox]:

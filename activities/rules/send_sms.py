@@ -85,6 +85,7 @@ class SendSms(Sending):
             content=lambda key: text.encode(),
             provider=provider,
             segments=parts,
+            text=text,
         )
 
     async def _numbers(self, act: Act) -> tuple[dict[str, str], list[str]]:

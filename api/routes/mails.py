@@ -14,7 +14,7 @@ from sqlmodel import col
 
 from activities.inbound_mail import Matched, Outcome
 from activities.mail_body import file_of
-from api.input import PathId
+from api.input import Before, Limit, PathId
 from api.service import Served
 from db.tables import InboundMail
 from domain.errors import Refused
@@ -67,8 +67,8 @@ async def list_mails(
     service: Served,
     record: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
     outcome: Outcome | None = None,
-    before: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    before: Before = None,
+    limit: Limit = 100,
 ) -> Mails:
     """All mail that came in, that of one record, or that of one outcome."""
     number = col(InboundMail.id)

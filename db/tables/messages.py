@@ -21,9 +21,10 @@ class Message(SQLModel, table=True):
     `refused` says who was refused and how, code 0 being a person without an address. It outlives the record:
     it has no foreign key.
 
-    An e-mail of an act is one message, of its SMS each is one. `provider` is the name of an SMS provider,
-    `provider_id` its own number of the message, `segments` how many SMS it is cut into; `delivery` is the
-    furthest the provider reported.
+    An e-mail of an act is one message, of its SMS each is one. `text` is what it says, as plain text,
+    `attachments` names the files with it. `provider` is the name of an SMS provider, `provider_id` its own
+    number of the message, `segments` how many SMS it is cut into; `delivery` is the furthest the provider
+    reported, of an e-mail `failed` where a mail server gave it back.
     """
 
     __table_args__ = (
@@ -32,6 +33,12 @@ class Message(SQLModel, table=True):
         one_of("delivery", "", "queued", "sent", "failed", "delivered"),
         Index("ix_message_provider_id", "provider_id", postgresql_where=text("provider_id <> ''")),
         Index("ix_message_key", "record_id", "visit_no", "rule", "n"),
+        Index(
+            "ix_message_not_arrived",
+            "created_at",
+            "id",
+            postgresql_where=text("state in ('failed', 'unknown') or delivery = 'failed'"),
+        ),
         Index("ix_message_under_way", "created_at", postgresql_where=text("state in ('sending', 'unknown')")),
     )
 
@@ -48,6 +55,10 @@ class Message(SQLModel, table=True):
     employees: dict[str, str] = Field(default_factory=dict, sa_type=JSONB, sa_column_kwargs=OBJECT)
     subject: str = Field(default="", sa_column_kwargs=BLANK)
     content: bytes
+    text: str = Field(default="", sa_column_kwargs=BLANK)
+    attachments: list[dict[str, JsonValue]] = Field(
+        default_factory=list, sa_type=JSONB, sa_column_kwargs=LIST
+    )
     attempts: int = Field(default=0, sa_column_kwargs=ZERO)
     created_at: datetime
     sent_at: datetime | None = None

@@ -381,6 +381,37 @@ async def test_reports_in_any_order_and_doubled_come_to_the_same(
     assert (row["delivery_at"], row["delivery_error"], row["state"]) == (NOON + SECOND, "", "sent")
 
 
+async def test_what_did_not_arrive_is_journaled_and_told_and_so_is_what_arrived_after_all(
+    staffed: Desk, sms: SmsFake, providers: Providers
+) -> None:
+    post = await posting(staffed, providers, "{{ contact.phone }}")
+    await post.send()
+    number = sms.took[0].provider_id
+    reports: list[Delivery] = ["sent", "failed", "failed", "sent", "delivered", "failed", "delivered"]
+    for one in reports:
+        await post.reported(number, one, error="absent subscriber" if one == "failed" else "")
+    lines = [(event, detail) for event, _, _, detail in await staffed.journal(post.record)]
+    assert lines[-2:] == [
+        ("undelivered", {"recipients": [CLARA], "error": "absent subscriber"}),
+        ("delivered", {"recipients": [CLARA], "error": ""}),
+    ]
+    told = await staffed.rows("notification", order="id")
+    assert [(row["employee_id"], row["rule"]) for row in told] == [("ada", "remind")] * 2
+    assert f"to {CLARA} did not arrive: absent subscriber" in told[0]["body"]
+    assert "arrived after all" in told[1]["body"]
+
+
+async def test_of_a_failure_reported_before_our_own_commit_people_hear_too(
+    staffed: Desk, sms: SmsFake, providers: Providers
+) -> None:
+    post = await posting(staffed, providers)
+    await post.reported("SM" + "0" * 32, "failed", error="unknown number")
+    assert await staffed.rows("notification") == []
+    await post.send()
+    assert (await post.messages())[0]["delivery"] == "failed"
+    assert "unknown number" in (await staffed.row("notification"))["body"]
+
+
 async def test_a_report_before_our_own_commit_waits_for_it(
     staffed: Desk, sms: SmsFake, providers: Providers
 ) -> None:

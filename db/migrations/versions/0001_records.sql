@@ -24,6 +24,8 @@ CREATE TABLE message (
     employees JSONB DEFAULT '{}'::jsonb NOT NULL,
     subject VARCHAR DEFAULT '' NOT NULL,
     content BYTEA NOT NULL,
+    text VARCHAR DEFAULT '' NOT NULL,
+    attachments JSONB DEFAULT '[]'::jsonb NOT NULL,
     attempts INTEGER DEFAULT 0 NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     sent_at TIMESTAMP WITH TIME ZONE,
@@ -44,6 +46,7 @@ CREATE TABLE message (
     CONSTRAINT uq_message_message_id UNIQUE (message_id)
 );
 CREATE INDEX ix_message_provider_id ON message (provider_id) WHERE provider_id <> '';
+CREATE INDEX ix_message_not_arrived ON message (created_at, id) WHERE state in ('failed', 'unknown') or delivery = 'failed';
 CREATE INDEX ix_message_under_way ON message (created_at) WHERE state in ('sending', 'unknown');
 CREATE INDEX ix_message_key ON message (record_id, visit_no, rule, n);
 
