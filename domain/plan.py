@@ -65,6 +65,10 @@ class Step(BaseModel):
         """Remember facts that changed while it is in flight."""
         self.heard = facts.after(self.heard)
 
+    def runs_now(self, at: datetime) -> None:
+        """Its stage was left, and its chain runs at once; what is overdue is so since it was due."""
+        self.status, self.due, self.waiting = "due", min(self.due or at, at), ""
+
     @property
     def holding(self) -> bool:
         """A hold whose row is open, whatever it is doing at the moment."""

@@ -173,8 +173,7 @@ class Progress(Standing):
         if visit.left and not step.kept:
             return visit.cancel(place.i, outcome.at, out)
         if heard and left and step.on_exit == "run_now":  # it was judged before the leaving that lets it run
-            step.status, step.due, step.waiting = "due", heard.at, ""
-            return
+            return step.runs_now(heard.at)
         step.status = "open" if step.n else "armed"
         step.scheduled = step.scheduled or (step.due if outcome.waiting != "suspended" else None)
         step.waiting, step.due = outcome.waiting, outcome.due

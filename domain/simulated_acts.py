@@ -27,7 +27,7 @@ class ActingWorld(FollowingWorld):
             return Outcome(result="stale", reason="outrun", at=now)
         if n and (ended := self._comes_to_hold(visit_no, rule.id)):
             return ended
-        if self.suspended:
+        if self._covered(rule.id):
             return Outcome(result="pending", waiting="suspended", due=step.due, at=now)
         if n:
             return self._hold_acts(visit_no, step)
@@ -49,10 +49,16 @@ class ActingWorld(FollowingWorld):
             until = Period.model_validate(rule.params["hold_timeout"]).add(now, zone_named(self.zone))
             self.holds[visit_no, rule.id] = Hold(rule=rule.id, kind="task", since=now, due=until)
             return Outcome(result="open", due=until, at=now)
-        typed = {field: self.typed(field, value) for field, value in _sets(rule).items()}
-        changed = self._edit(typed) if rule.kind == "edit_record" else []
+        changed = self._edit(self._sets(rule)) if rule.kind == "edit_record" else []
         self._bring(visit_no, rule.id, self.gives.get(rule.kind, {}))
         return Outcome(result="done", at=now, changed=changed)
+
+    def _sets(self, rule: Rule) -> dict[str, object]:
+        """What a rule that edits the record sets, by full reference."""
+        pairs = rule.params.get("set")
+        listed = [pair for pair in pairs if isinstance(pair, dict)] if isinstance(pairs, list) else []
+        raw = {f"record.{str(pair['field']).removeprefix('record.')}": pair["value"] for pair in listed}
+        return {field: self.typed(field, value) for field, value in raw.items()}
 
     def _late(self, visit_no: int, rule: Rule, step: Step) -> Outcome | None:
         """What `catch_up` makes of a step that a suspension held up."""
@@ -78,9 +84,7 @@ class ActingWorld(FollowingWorld):
             return Outcome(
                 result="skipped" if ends.verdict == "skip" else "failed", reason=ends.reason, at=self.now
             )
-        if isinstance(params, Wait) and any(
-            at > (step.due or self.now) and params.ended_by(kind) for at, kind in self.client
-        ):  # between the time it was due to open and its opening
+        if isinstance(params, Wait) and self._client_was_quicker(visit_no, step, params):
             self._bring(visit_no, rule.id, {"ended": "client", "at": self.now})
             return Outcome(result="done", reason="client", at=self.now)
         at = earlier(ends.at, turns_at(until, values, self.now, self.zone)) if until else ends.at
@@ -106,7 +110,7 @@ class ActingWorld(FollowingWorld):
         at = came_to_hold(params.until, self._values(visit_no), hold.due, self.now, self.zone)
         if at is None:
             return None
-        if hold.deadline and hold.deadline <= at and not self.suspended:
+        if hold.deadline and hold.deadline <= at and not self._covered(rule):
             self._flag(visit_no, hold)  # what is due comes before what the clock turns
         end = self._resolve(visit_no, hold, at)
         return Outcome(result="done", reason=end.reason, at=at)
@@ -120,6 +124,13 @@ class ActingWorld(FollowingWorld):
         turn = turns_at(until, self._values(visit_no), self.now, self.zone) if until else None
         hold.due = earlier(None if hold.late else hold.deadline, turn)
         return Outcome(result="open", due=hold.due, at=self.now)
+
+    def _client_was_quicker(self, visit_no: int, step: Step, wait: Wait) -> bool:
+        """Whether the client acted between the time it was due to open and its opening."""
+        if step.due is None or step.due >= self.now:
+            return False
+        own = [(at, kind) for no, at, kind in self.client if no == visit_no]
+        return any(at >= step.due and wait.ended_by(kind) for at, kind in own)
 
     def _hold_acts(self, visit_no: int, step: Step) -> Outcome:
         hold = self.holds[visit_no, step.rule]
@@ -137,7 +148,23 @@ class ActingWorld(FollowingWorld):
         self._end_hold(visit_no, HoldEnd(rule=step.rule, result="done", reason="time", at=self.now))
         return Outcome(result="done", reason="time", at=self.now)
 
+    def _edit_and_move(self, rule: Rule) -> Outcome:
+        """Fields and the stage in one; what the loop guard or the pipeline refuses changes nothing."""
+        sets = self._sets(rule)
+        target = str(sets.pop("record.stage"))
+        if target != self.stage and target not in self.pipelines[self.pipeline].stages:
+            return Outcome(result="failed", reason="wrong_stage", at=self.now)
+        if target == self.stage:
+            return Outcome(result="done", at=self.now, changed=self._edit(sets))
+        if not self._may_move():
+            return Outcome(result="pending", waiting="suspended", due=self.now, at=self.now)
+        changed = self._edit(sets)
+        moved = self._move_by(rule.id, lambda: self._moved(target, by=rule.id))
+        return moved.model_copy(update={"changed": changed})
+
     def _transit(self, step: Step, rule: Rule) -> Outcome:
+        if rule.kind == "edit_record":
+            return self._edit_and_move(rule)
         target = str(rule.params.get("stage") or rule.params.get("status") or "") or None
         if rule.kind == "delete_record":
             return self._moves(step.rule, lambda: self._deleted(step.rule))
@@ -164,16 +191,3 @@ class ActingWorld(FollowingWorld):
     def _moves(self, rule: str, make: Callable[[], None], reason: str = "") -> Outcome:
         make()
         return Outcome(result="done", reason=reason, at=self.now, moved_to=self.visit_no)
-
-
-def _sets(rule: Rule) -> dict[str, object]:
-    pairs = rule.params.get("set")
-    return (
-        {
-            f"record.{str(p['field']).removeprefix('record.')}": p["value"]
-            for p in pairs
-            if isinstance(p, dict)
-        }
-        if isinstance(pairs, list)
-        else {}
-    )

@@ -42,7 +42,7 @@ class FollowingWorld(World):
             found = [] if hold.kind == "task" else self._hold_follows(visit_no, hold, rule, changed)
         else:
             found = self._step_follows(visit_no, step, rule, changed)
-        if not found and SUSPENSION in changed and not self.suspended and step.waiting == "suspended":
+        if not found and SUSPENSION in changed and not self._covered(rule.id) and step.waiting == "suspended":
             return [Again(visit_no, rule.id, self.now)]
         return found
 

@@ -45,7 +45,7 @@ class OperatedWorld(ActingWorld):
         )
 
     def _run_now(self, visit_no: int, step: Step, hold: Hold | None) -> list[Event] | None:
-        if self.suspended or (hold and hold.kind == "control"):
+        if self._covered(step.rule) or (hold and hold.kind == "control"):
             return None
         if hold:
             return self._by_person(visit_no, hold)

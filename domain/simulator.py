@@ -51,12 +51,11 @@ class Simulator(OperatedWorld):
         self._hear_of_entries()
 
     def move(self, stage: str, changes: Mapping[str, object] | None = None) -> None:
-        """A person moves the record and sets fields with it; its present or an unknown stage is no entry."""
-        known = self.pipelines[self.pipeline].stages
-        if self.deleted:
+        """A person moves the record and sets fields with it; an unknown stage is refused."""
+        if self.deleted or stage not in self.pipelines[self.pipeline].stages:
             return
         changed = self._edit(changes or {})
-        if stage != self.stage and stage in known:
+        if stage != self.stage:
             self._moved(stage, person=True)
             self._hear_of_entries(changed)
         else:
@@ -83,7 +82,7 @@ class Simulator(OperatedWorld):
         """A client activity ends the waits that list its type; the move of the topmost is made with it."""
         if self.deleted:
             return
-        self.client.append((self.now, kind))
+        self.client.append((self.visit_no, self.now, kind))
         waits = [
             (s, self._wait(self.visit_no, s.rule))
             for s in self.plans[self.visit_no]
@@ -115,15 +114,17 @@ class Simulator(OperatedWorld):
         if not self.deleted:
             self._feed(*self._changed(self._edit(changes)))
 
-    def suspend(self) -> None:
-        """Nothing acts from now on; facts, people and the client still end holds."""
-        self.suspended = True
+    def suspend(self, cover: str = "record") -> None:
+        """Nothing under the cover acts from now on; facts, people and the client still end holds."""
+        self.covers.add(cover)
 
-    def resume(self) -> None:
-        """What queued goes on, as `catch_up` says; the counts of the loop guard begin anew."""
-        if self.suspended:
-            self.suspended = False
+    def resume(self, cover: str = "record") -> None:
+        """What queued goes on, as `catch_up` says. Of the record: the loop guard counts anew, too."""
+        if cover == "record" and self.suspended:
+            self.looping = False
             self.moves.clear()
+        self.covers.discard(cover)
+        if not self.deleted:
             self._feed(*self._changed([SUSPENSION]))
 
     def operate(self, verb: str, rule: str, due: datetime | None = None, visit_no: int = 0) -> bool:

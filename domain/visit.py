@@ -136,7 +136,7 @@ class Visit(BaseModel):
                 step.kept = True
                 if step.on_exit == "run_now" and step.status in ("armed", "planning"):
                     self.disarm(step, out)
-                    step.status, step.due, step.waiting = "due", left.at, ""
+                    step.runs_now(left.at)
             else:
                 late = step.status == "expiring" or (step.status == "due" and step.nature == "transition")
                 result: tuple[Result, str] = (

@@ -95,12 +95,22 @@ class World:
         self.past: dict[tuple[str, str], list[Past]] = {}
         self.pipeline_of: dict[int, tuple[str, int]] = {}
         self.moves: list[datetime] = []  # automatic ones
-        self.client: list[tuple[datetime, str]] = []  # what the client did
+        self.client: list[tuple[int, datetime, str]] = []  # what the client did, and in which visit
         self.pass_no, self.visit_no = 1, 0
-        self.suspended = self.deleted = False
+        self.looping = self.deleted = False  # stopped by the loop guard; in the bin
+        self.covers: set[str] = set()  # `record`, `pipeline:<name>`, `rule:<id>`
         self.results: dict[int, dict[str, object]] = {}
         self._brought: list[str] = []  # results that the journey has not heard of
         self._in_flight: list[tuple[str, list[Event]]] = []  # acts that are done, by rule, and not heard of
+
+    @property
+    def suspended(self) -> bool:
+        """Whether nothing of the record acts."""
+        return self.looping or not self.covers.isdisjoint({"record", f"pipeline:{self.pipeline}"})
+
+    def _covered(self, rule: str) -> bool:
+        """Whether that rule does not act."""
+        return self.suspended or f"rule:{rule}" in self.covers
 
     # -- what the write path does --------------------------------------------------------------
     def _moved(
@@ -206,14 +216,14 @@ class World:
     # -- holds and results -----------------------------------------------------------------------
     def _is_late(self, hold: Hold, at: datetime) -> bool:
         """Whether a control's deadline lay before that; while it is suspended lateness queues."""
-        missed = hold.deadline is not None and hold.deadline < at and not self.suspended
+        missed = hold.deadline is not None and hold.deadline < at and not self._covered(hold.rule)
         return hold.late or (hold.kind == "control" and missed)
 
     def _flag(self, visit_no: int, hold: Hold) -> None:
         """A control is late, and says so once."""
         if not hold.late:
             hold.late = True
-            self.entries.append(Entry(hold.deadline or self.now, visit_no, hold.rule, "late", ""))
+            self.entries.append(Entry(self.now, visit_no, hold.rule, "late", ""))
             self._bring(visit_no, hold.rule, {"state": "late"})
 
     def _resolve(self, visit_no: int, hold: Hold, at: datetime) -> HoldEnd:
@@ -249,5 +259,6 @@ class World:
 
     def _may_move(self) -> bool:
         hour, week = (sum(at > self.now - span for at in self.moves) for span in (HOUR, WEEK))
-        self.suspended = self.suspended or hour >= MOST_AN_HOUR or week >= MOST_A_WEEK
+        if not self.suspended:
+            self.looping = hour >= MOST_AN_HOUR or week >= MOST_A_WEEK
         return not self.suspended

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pydantic import JsonValue
+
 from domain.calendar import Calendar
 from domain.fields import Field, FieldType, parse
 from domain.period import Period
@@ -27,8 +29,10 @@ GIVES = {"add_comment": {"id": 1}, "create_todo": {"id": 1}, "send_email": {"mes
 """What effects leave for later rules to read, by kind."""
 
 
-def nature(kind: str, params: object = None) -> Nature:
-    return NATURES.get(kind, "database")
+def nature(kind: str, params: Mapping[str, JsonValue]) -> Nature:
+    sets = params.get("set") if kind == "edit_record" else None
+    named = [one.get("field") for one in sets if isinstance(one, dict)] if isinstance(sets, list) else []
+    return "transition" if {"stage", "record.stage"} & {*named} else NATURES.get(kind, "database")
 
 
 def pipelines(scenario: dict[str, Any]) -> dict[str, Pipeline]:
@@ -75,8 +79,13 @@ def run(
             world.now = at
         else:
             world.reach(at)
+        world.deaf = bool(event.get("through"))  # the journey hears of nothing before all is over
+        for stage in event.get("through", []):
+            world.move(stage)
         if event["type"] != "client" or event["id"] not in seen:
             _tell(world, event, values(event.get("fields", {})))
+        if world.deaf:
+            world.listen()
         seen |= {event["id"]} if event["type"] == "client" else set()
     world.reach(_instant(scenario["until"]))
     return [
@@ -86,24 +95,24 @@ def run(
 
 
 def _tell(world: Simulator, event: dict[str, Any], fields: dict[str, object]) -> None:
-    """`missed`: the journey hears of it with the next entry that is not."""
-    world.deaf = event.get("missed", False)
     match event["type"]:
-        case "move":
-            world.move(event["stage"], fields)
+        case "create" | "delete" | "restore" as plain:
+            getattr(world, plain)()
+        case "suspend" | "resume" as verb:
+            getattr(world, verb)(event.get("scope", "record"))
         case "change_pipeline":
             world.change_pipeline(event["pipeline"], event.get("stage"))
+        case "move" | "edit" if "stage" in event:
+            world.move(event["stage"], fields)
+        case "edit":
+            world.edit(fields)
         case "client":
             world.client_acts(event["kind"])
         case "task":
             _close_tasks(world, event["rule"])
-        case "edit":
-            world.edit(fields)
         case "operate":
-            due = event.get("due")
-            world.operate(event["verb"], event["rule"], _instant(due) if due else None)
-        case "create" | "delete" | "restore" | "suspend" | "resume" as plain:
-            getattr(world, plain)()
+            due = _instant(event["due"]) if event.get("due") else None
+            world.operate(event["verb"], event["rule"], due, event.get("visit", 0))
 
 
 def _instant(text: str) -> datetime:

@@ -84,6 +84,28 @@ def test_what_the_client_does_between_the_time_a_wait_was_due_to_open_and_its_op
     assert told(world) == {"patience": (3, "done", "client"), "below": (3, "done", "")}
 
 
+def test_a_cover_lies_on_one_rule_or_one_pipeline_too() -> None:
+    world = world_of(new=[comment("it", **HOUR), comment("other", **HOUR)], offer=[comment("there")])
+    world.suspend("rule:it")
+    world.reach(START + 2 * HOURS)
+    assert told(world) == {"other": (1, "done", "")}
+    world.suspend("pipeline:sales")
+    world.resume("rule:it")
+    assert told(world) == {"other": (1, "done", "")}
+    world.resume("pipeline:sales")
+    assert told(world)["it"] == (2, "done", "")
+
+
+def test_what_was_overdue_as_its_chain_is_to_run_now_is_overdue_still() -> None:
+    late = {"catch_up": {"drop_if_late": {"hours": 2}}, "on_exit": "run_now"}
+    world = world_of(new=[comment("it", **HOUR, **late), comment("fresh", after={"days": 2}, **late)])
+    world.suspend()
+    world.reach(START + 5 * HOURS)
+    world.move("offer")
+    world.resume()
+    assert told(world) == {"it": (5, "skipped", "too_late"), "fresh": (5, "done", "")}
+
+
 # -- operators -------------------------------------------------------------------------------------
 def test_people_run_skip_and_reschedule() -> None:
     names = ("ran", "skipped", "rescheduled")
