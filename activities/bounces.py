@@ -29,13 +29,14 @@ async def bounced(tx: Transaction, secret: SecretStr, report: Report, now: datet
     asked: dict[str, object] = {"id": report.message_id, "who": [*refused], "why": why, "at": now}
     asked["refused"] = to_json(refused).decode()
     found = (await tx.execute(_BOUNCED, asked)).one_or_none()
+    found = found or (await tx.execute(_NOT_INVITED, asked)).one_or_none()
     if found is None:
         return None
     record: int = found.record_id
     detail = {"recipients": [*refused], "error": why}
     of = {"rule": found.rule, "n": found.n}
     await write(tx, [line(record, found.visit_no, "bounced", now, detail=detail, **of)])
-    told = f"The mail {found.subject!r} of {{title}} did not arrive at {why}"
+    told = f"The {found.what} {found.subject!r} of {{title}} did not arrive at {why}"
     await tell_responsible(tx, record, told, now, visit_no=found.visit_no, **of)
     return record
 
@@ -49,5 +50,12 @@ update message set delivery = 'failed', delivery_at = :at, delivery_error = :why
 where message_id = :id and channel = 'email'
   and exists (select 1 from jsonb_array_elements_text(recipients) a
               where lower(a) = any(cast(:who as varchar[])))
-returning record_id, visit_no, rule, n, subject
+returning record_id, visit_no, rule, n, subject, 'mail' as what
 """).bindparams(bindparam("who", type_=ARRAY(String)), bindparam("at", type_=DateTime(timezone=True)))
+_NOT_INVITED = text("""
+update invitation i set state = 'failed', error = :why
+from meeting m
+where i.message_id = :id and i.state in ('sending', 'sent') and m.id = i.meeting_id
+  and lower(i.recipient) = any(cast(:who as varchar[]))
+returning m.record_id, m.visit_no, m.rule, 0 as n, m.subject, 'invitation to' as what
+""").bindparams(bindparam("who", type_=ARRAY(String)))
