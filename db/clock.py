@@ -167,8 +167,9 @@ with s as (
   on conflict (key) do update set value = excluded.value
   where cast(setting.value #>> '{}' as timestamptz) < cast(excluded.value #>> '{}' as timestamptz)
 )
-select coalesce(clock_looked_at(), :now), exists (select 1 from clock_changed),
-  exists (select 1 from clock_sweep), exists (select 1 from clock_due where look_at <= :now)
+select coalesce(clock_looked_at(), :now), (select id from clock_changed order by id limit 1) is not null,
+  exists (select 1 from clock_sweep),
+  coalesce((select look_at from clock_due order by look_at limit 1) <= :now, false)
 """).bindparams(bindparam("now", type_=_AT))
 _MAY_PLAN = text("select pg_try_advisory_xact_lock(:planner)").bindparams(
     bindparam("planner", type_=BigInteger)
@@ -185,7 +186,7 @@ _SWEEP = text("""
 with mine as (
   select id, clock_trigger_id, employee_id, after_id, since from clock_sweep
   where horizon <> '' and cast(horizon as xid8) <= pg_snapshot_xmin(pg_current_snapshot())
-  order by id limit 1
+  order by after_id, id limit 1  -- the least advanced: a short one is not kept waiting by a long one
 ), same as (
   delete from clock_sweep s using mine m
   where s.id > m.id and s.clock_trigger_id = m.clock_trigger_id and s.employee_id = m.employee_id

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID, uuid4, uuid5
 
 from pydantic import BaseModel, JsonValue
-from sqlalchemy import ARRAY, BigInteger, Interval, Row, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, Interval, Row, TextClause, bindparam, text
 
 from db.engine import Transaction
 from db.facts import RecordRow
@@ -73,7 +74,8 @@ def bell_rows(bell: Bell, at: datetime) -> Rows:
 
 
 # passed over is a record whose bell is in hand, or waits because Temporal did not answer: they go in order
-_TAKE = text("""
+# the number stands in the text, so that the plan is made for so few, whatever else the statement is asked for
+_TAKE = """
 with taken as materialized (
   select id, record_id, created_at from outbox o
   where (o.next_at is null or o.next_at <= now())
@@ -81,7 +83,7 @@ with taken as materialized (
     and not exists (
       select 1 from outbox h where h.record_id = o.record_id and h.next_at > now() and h.attempts = 0)
   order by o.created_at
-  limit :most
+  limit {most}
   for update skip locked
 ), in_order as (
   select id from taken t
@@ -97,7 +99,7 @@ select m.id, m.record_id, m.kind, m.payload, r.visit_no, r.record_type, r.pipeli
   r.responsible_id, r.suspended
 from mine m join record r on r.id = m.record_id
 order by m.created_at
-""").bindparams(bindparam("older_than", type_=Interval), bindparam("lease", type_=Interval))
+"""
 _RUNG = text("delete from outbox where id = any(cast(:ids as uuid[]))")
 _FAILED = text("""
 update outbox set attempts = attempts + 1,
@@ -119,7 +121,7 @@ async def take_waiting(tx: Transaction, most: int, older_than: timedelta | None 
     `older_than` leaves younger ones to whoever wrote them; one from a clock that is ahead is taken at once. A
     bell waits for earlier ones of its record, save those that failed.
     """
-    rows = await tx.execute(_TAKE, {"older_than": older_than, "most": most, "lease": LEASE})
+    rows = await tx.execute(_take(most), {"older_than": older_than, "lease": LEASE})
     return [
         Bell(
             row.id, row.record_id, row.kind, row.payload, row.visit_no,
@@ -130,6 +132,12 @@ async def take_waiting(tx: Transaction, most: int, older_than: timedelta | None 
         )
         for row in rows
     ]  # fmt: skip
+
+
+@lru_cache
+def _take(most: int) -> TextClause:
+    asked = text(_TAKE.format(most=int(most)))
+    return asked.bindparams(bindparam("older_than", type_=Interval), bindparam("lease", type_=Interval))
 
 
 async def mark_rung(tx: Transaction, ids: Collection[UUID]) -> None:

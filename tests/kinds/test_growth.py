@@ -59,12 +59,18 @@ class Caught:
             event.remove(engine, "before_cursor_execute", sent)
 
     async def plans(self) -> AsyncIterator[tuple[str, Plan]]:
-        """How PostgreSQL would go about each of them."""
+        """How PostgreSQL would go about each, knowing its values and not: one made often has one plan."""
         connection = await asyncpg.connect(self.url)
         try:
             for statement, values in self.statements.items():
                 (plan,) = from_json(await connection.fetchval(f"explain (format json) {statement}", *values))
                 yield statement, plan["Plan"]
+                await connection.execute("set plan_cache_mode = force_generic_plan")
+                await connection.execute(f"prepare it as {statement}")
+                given = f"({', '.join(['null'] * len(values))})" if values else ""
+                (plan,) = from_json(await connection.fetchval(f"explain (format json) execute it{given}"))
+                yield f"{statement} -- whatever the values", plan["Plan"]
+                await connection.execute("deallocate it; reset plan_cache_mode")
         finally:
             await connection.close()
 
