@@ -54,7 +54,8 @@ class Attempts:
         return await self.strikes.attempt(record_id, at, attempt, seconds=QUICK)
 
     async def _locked(self, tx: Transaction, record_id: int, progress: Progress) -> Locked | None:
-        known = min((v.visit_no for v in progress.visits), default=progress.visit_no or None)
+        under_way = [v.visit_no for v in progress.visits] + [c.visit_no for c in progress.closing]
+        known = min(under_way, default=progress.visit_no or None)
         locked = await Locked.take(tx, self.book, record_id, known)
         if locked and not progress.visit_no and locked.record.visit_no > 1:
             await locked.reload(await first_to_read(locked))

@@ -16,7 +16,7 @@ from activities.house import House
 from activities.results import waited_for
 from activities.runner import Run, Runner
 from activities.triggers import automatic_move, fire_first, matches
-from activities.waits import follow_end
+from activities.waits import brings, follow_end
 from db.engine import Transaction
 from db.facts import HoldRow
 from db.journal import end_holds
@@ -104,7 +104,11 @@ async def _hear(runner: Runner, heard: Heard, *, newest: bool) -> tuple[str, Bel
     hit = await _waits(locked, heard)
     happened = [Happened("client_activity", frozenset({heard.type}))]
     matching = await matches(runner, await hearing(locked, happened), newest=newest)
-    ends = [HoldEnd(rule=row.rule, result="done", reason="client", at=now) for row, _ in hit]
+    owed = [row.rule for row, params in hit if brings(params.on_client) and locked.suspended(row.rule)]
+    ends = [
+        HoldEnd(rule=row.rule, result="done", reason="client", at=now, closing=row.rule in owed)
+        for row, _ in hit
+    ]
     by = f"client:{heard.type}"
     what, bell = "ended_wait" if hit else "no_match", None
     target = _target([params for _, params in hit], locked.record.stage_id)
@@ -121,7 +125,7 @@ async def _hear(runner: Runner, heard: Heard, *, newest: bool) -> tuple[str, Bel
         said = {"recorded": True, "type": heard.type, "ends": told, "changed": changed}
         bell = Bell.of(locked.record, "client_activity", said)  # type: ignore[arg-type]  # JSON all the same
         runner.add(bell_rows(bell, now))
-    for row, params in hit:
+    for row, params in [one for one in hit if one[0].rule not in owed]:
         used = [n for no, rule, n in locked.ledger if (no, rule) == (visit_no, row.rule)]
         run = Run(visit_no, row.rule, max(used, default=0) + 1)
         await follow_end(runner, run, params, params.on_client, now)

@@ -15,7 +15,7 @@ from db.facts import HoldRow
 from db.journal import end_holds, line
 from domain.changed_facts import SUSPENSION, Facts
 from domain.conditions import follows, judge, turns_at
-from domain.events import Again, Changed, Event, HoldEnded, Outcome, Planned
+from domain.events import Again, Changed, Event, HoldEnded, Outcome, Planned, Released
 from domain.following import Change, Moment, follows_any, step_follows
 from domain.hold import earlier
 from domain.holds.control import Control
@@ -42,7 +42,13 @@ async def follow(runner: Runner, progress: Progress, changed: Collection[str], a
         for step in steps if changed else []:
             with blaming(Key(visit.visit_no, step.rule, PLANNING)):
                 events += await _follows(runner, visit.visit_no, step, change)
-    return events
+    return events + (_released(runner, progress) if SUSPENSION in change.fields else [])
+
+
+def _released(runner: Runner, progress: Progress) -> list[Event]:
+    """The closing acts of holds that a suspension kept back."""
+    waiting = [closing for closing in progress.closing if closing.waiting]
+    return [Released(*closing.key) for closing in waiting if not runner.locked.suspended(closing.rule)]
 
 
 def changed_at(at: datetime, fields: Collection[str]) -> list[Event]:

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, DateTime, bindparam, text
 from activities.runner import Run, Runner
 from db.facts import HoldRow
 from db.journal import line
-from db.rows import Rows
+from db.rows import Change, Rows
 from domain.events import Outcome
 from domain.holds.control import Control
 from domain.holds.wait import Wait
@@ -24,6 +24,8 @@ where record_id = :id and visit_no = :visit_no and rule = :rule
     bindparam("id", type_=BigInteger),
     *(bindparam(name, type_=DateTime(timezone=True)) for name in ("due_at", "deadline", "late_since")),
 )
+
+_CLOSED = "update hold set closing = false where record_id = :id and visit_no = :visit_no and rule = :rule"
 
 
 def opened(runner: Runner, row: HoldRow, params: Wait | Control) -> Rows:
@@ -42,6 +44,13 @@ async def keep(runner: Runner, row: HoldRow) -> None:
     )
     asked = {"id": runner.locked.record.id, "told": to_json(row.told).decode()}
     await runner.locked.tx.execute(_KEEP, named | asked)
+
+
+def closed(runner: Runner, row: HoldRow) -> Change:
+    """A hold that has ended owes nothing more: whichever act comes to say so first, says it once."""
+    row.closing = False
+    asked = {"id": runner.locked.record.id, "visit_no": row.visit_no, "rule": row.rule}
+    return Change(_CLOSED, asked)
 
 
 def claim(runner: Runner, run: Run, outcome: Outcome, error: str = "") -> None:

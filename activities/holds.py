@@ -5,11 +5,11 @@ from __future__ import annotations
 from activities.act import Act
 from activities.controls import comes_to_hold, watch
 from activities.effect import Done
-from activities.hold_rows import claim, opened, say
+from activities.hold_rows import claim, closed, opened, say
 from activities.runner import Run, Runner
-from activities.waits import ended_by_client, heard_meanwhile, time_out
+from activities.waits import ended_by_client, follow_end, heard_meanwhile, time_out
 from db.facts import HoldRow
-from db.journal import end_holds
+from db.journal import end_holds, line
 from domain.conditions import Verdict, judge, turns_at
 from domain.errors import Refused
 from domain.events import HoldEnd, Outcome
@@ -85,19 +85,34 @@ async def _task_out_of_time(runner: Runner, run: Run, row: HoldRow) -> Outcome:
     return Outcome(result="done", at=at)
 
 
-async def closing_notice(runner: Runner, run: Run, row: HoldRow | None) -> Outcome:
-    """Whoever was told that it is late is told how it ended; if nobody was, only the journey is."""
+async def closing_act(runner: Runner, run: Run, row: HoldRow | None) -> Outcome:
+    """What an ended hold owes; while it is suspended that waits, of a record that is gone nothing is said."""
+    locked, now = runner.locked, runner.now
     if row is None or row.ended_at is None:
-        return Outcome(result="stale", at=runner.now)
-    if not row.told:
+        return Outcome(result="stale", at=now)
+    if not row.closing:  # an act that came too late: how it ended is all there is to say
         ended = {"result": row.outcome, "reason": row.reason, "at": row.ended_at}
         return Outcome.model_validate(ended)
-    rule = (await runner.locked.rules(run.visit_no)).rule(run.rule)
+    if locked.record.deleted_at:
+        own = locked.record.id, run.visit_no
+        runner.add(line(*own, "ignored", now, rule=run.rule, n=run.n, reason="record_deleted"))
+        return Outcome(result="stale", at=now)
+    if locked.suspended(run.rule):
+        waits = Outcome(result="pending", waiting="suspended", at=now)
+        runner.add(runner.said(run, waits, {}))
+        return waits
+    runner.add(closed(runner, row))
+    rules = await locked.rules(run.visit_no)
+    params = rules.hold(run.rule) if row.kind == "wait" else None
+    if isinstance(params, Wait):
+        await follow_end(runner, run, params, params.on_client, now)
+        return Outcome(result="done", reason=row.reason, at=now)
+    rule = rules.rule(run.rule)
     body = f"{rule.title or rule.id}: {row.state.replace('_', ' ')}"
     for employee in row.told:
-        runner.add(runner.notice(run, employee, body, runner.now))
-    outcome = Outcome(result="done", reason=row.reason, at=runner.now)
-    runner.locked.ledger.pop((run.visit_no, run.rule, run.n), None)
+        runner.add(runner.notice(run, employee, body, now))
+    outcome = Outcome(result="done", reason=row.reason, at=now)
+    locked.ledger.pop((run.visit_no, run.rule, run.n), None)
     claim(runner, run, outcome)
-    say(runner, run, "told_how_it_ended", runner.now, {"told": row.told, "state": row.state})
+    say(runner, run, "told_how_it_ended", now, {"told": row.told, "state": row.state})
     return outcome

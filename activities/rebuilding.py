@@ -24,7 +24,6 @@ from domain.visit import Visit
 
 SETTLES_WITHIN: Final = timedelta(seconds=15)
 """So long a send of the journey before may still be under way: its heartbeat ends it after 10 seconds."""
-_TOLD = "told_how_it_ended"
 _TRIED_AGAIN: Final = ("condition", "retry", "spread")
 """What a step waits for beyond the time its schedule says."""
 
@@ -41,7 +40,7 @@ async def first_to_read(locked: Locked) -> int:
     record = locked.record
     if record.journey_visit < 2:
         return 1
-    owed = await locked.tx.execute(_UNFINISHED, {"id": record.id, "trigger": TRIGGER, "told": _TOLD})
+    owed = await locked.tx.execute(_UNFINISHED, {"id": record.id, "trigger": TRIGGER})
     return min(record.journey_visit, owed.scalar_one() or record.journey_visit)
 
 
@@ -60,7 +59,6 @@ async def rebuild(runner: Runner, progress: Progress) -> Rebuilt:
     locked, record = runner.locked, runner.locked.record
     said = (await locked.tx.execute(_SAID, {"id": record.id, "first": locked.visits[0].visit_no})).all()
     waits = _waits((row.visit_no, row.rule, row.event, row.reason, row.at, row.due) for row in said)
-    told = {(row.visit_no, row.rule) for row in said if row.event == _TOLD}
     commands: list[Command] = []
     for row in locked.visits:
         if row.visit_no > record.journey_visit:
@@ -79,7 +77,7 @@ async def rebuild(runner: Runner, progress: Progress) -> Rebuilt:
                 progress.unbooked.append(command)
             else:
                 commands.append(command)
-        progress.closing += _closings(locked, row.visit_no, told)
+        progress.closing += _closings(locked, row.visit_no)
         progress.caused += _caused(locked, visit)
     commands += [Run(c.visit_no, c.rule, c.n) for c in progress.closing]
     return Rebuilt(commands, await _meanwhile(runner, progress))
@@ -121,12 +119,9 @@ def _next_number(locked: Locked, visit_no: int, rule: str) -> int:
     return max(n for number, name, n in locked.ledger if (number, name) == (visit_no, rule)) + 1
 
 
-def _closings(locked: Locked, visit_no: int, told: set[tuple[int, str]]) -> list[Closing]:
-    """Of holds that have ended: whoever was told that one is late has yet to be told how it ended."""
-    owed = [
-        row for row in locked.holds.values()
-        if row.visit_no == visit_no and row.ended_at and row.told and (visit_no, row.rule) not in told
-    ]  # fmt: skip
+def _closings(locked: Locked, visit_no: int) -> list[Closing]:
+    """Of holds that have ended: what they owe, as telling how a control ended."""
+    owed = [row for row in locked.holds.values() if row.visit_no == visit_no and row.closing]
     return [
         Closing(visit_no=visit_no, rule=row.rule, n=_next_number(locked, visit_no, row.rule)) for row in owed
     ]
@@ -194,8 +189,7 @@ select visit_no, rule, event, reason, at,
   cast(coalesce(detail ->> 'due', detail ->> 'to') as timestamptz) as due
 from journal
 where record_id = :id and visit_no >= :first and rule <> ''
-  and (n = 0 and event in ('waits', 'retry', 'reschedule', 'run_now', 'replanned')
-    or event = 'told_how_it_ended')
+  and n = 0 and event in ('waits', 'retry', 'reschedule', 'run_now', 'replanned')
 order by id
 """).bindparams(bindparam("id", type_=BigInteger))
 _UNFINISHED = text("""
@@ -214,9 +208,5 @@ where v.record_id = :id and v.visit_no < r.journey_visit and (
         select 1 from ledger t
         where t.record_id = l.record_id and t.visit_no = l.visit_no and t.rule = :trigger || l.rule))
   or exists (
-    select 1 from hold h
-    where h.record_id = v.record_id and h.visit_no = v.visit_no and h.outcome <> '' and h.told <> '[]'
-      and not exists (
-        select 1 from journal j
-        where j.record_id = h.record_id and j.visit_no = h.visit_no and j.rule = h.rule and j.event = :told)))
+    select 1 from hold h where h.record_id = v.record_id and h.visit_no = v.visit_no and h.closing))
 """).bindparams(bindparam("id", type_=BigInteger))

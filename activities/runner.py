@@ -143,7 +143,7 @@ class Runner:
                 "result": hold.outcome,
                 "reason": hold.reason,
                 "at": hold.ended_at,
-                "closing": bool(hold.told),
+                "closing": hold.closing,
             }
         more = {"moved_to": row.moved_to, "changed": row.changed, "triggers": row.triggers}
         return Outcome.model_validate(found | more)

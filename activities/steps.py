@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from activities.acting import carry_out, effect_of
 from activities.giving_up import give_up
-from activities.holds import act_of_hold, closing_notice, open_hold
+from activities.holds import act_of_hold, closing_act, open_hold
 from activities.runner import Run, Runner
 from activities.trial import blaming
 from activities.triggers import caused
@@ -34,7 +34,7 @@ async def _act(runner: Runner, run: Run) -> Outcome:
     hold = runner.locked.holds.get((run.visit_no, run.rule))
     if run.n:
         if hold is None or hold.outcome:
-            return await closing_notice(runner, run, hold)
+            return await closing_act(runner, run, hold)
         return await act_of_hold(runner, run, hold)
     admitted = await runner.admit(run)
     if isinstance(admitted, Outcome):

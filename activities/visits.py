@@ -152,7 +152,7 @@ def _left(locked: Locked, progress: Progress, visit: VisitRow) -> Left | None:
                 "result": row.outcome,
                 "reason": row.reason,
                 "at": row.ended_at,
-                "closing": bool(row.told),
+                "closing": row.closing,
             }
         )
         for row in locked.holds.values()

@@ -20,9 +20,14 @@ from domain.events import HoldEnd, Outcome
 from domain.holds.wait import Follow, MoveTo, Wait
 
 
+def brings(follow: Follow) -> bool:
+    """Whether the end of a wait brings a notice or a to-do."""
+    return follow in ("notify", "todo")
+
+
 async def follow_end(runner: Runner, run: Run, params: Wait, follow: Follow, at: datetime) -> None:
     """The notice or to-do that the end of a wait brings, as the effect `notify` or `create_todo`."""
-    if follow not in ("notify", "todo"):
+    if not brings(follow):
         return
     rule = (await runner.locked.rules(run.visit_no)).rule(run.rule)
     said = "The wait is over: " + (params.instruction or rule.title or rule.id)

@@ -138,6 +138,7 @@ class HoldRow(_Row):
     state: str
     next_act: int
     told: list[str] = []
+    closing: bool = False
     outcome: str = ""
     reason: str = ""
     ended_at: datetime | None = None

@@ -100,11 +100,11 @@ def open_task(locked: Locked, visit_no: int, rule: str, due: datetime | None, op
 _END_HOLDS = text("""
 with e as (
   select * from jsonb_to_recordset(cast(:ends as jsonb))
-    as e(rule text, result text, reason text, at timestamptz, state text, late_since timestamptz,
-         results jsonb)
+    as e(rule text, result text, reason text, at timestamptz, closing bool, state text,
+         late_since timestamptz, results jsonb)
 ), h as (
   update hold set outcome = e.result, reason = e.reason, ended_at = e.at, ended_by = :by, state = e.state,
-    late_since = e.late_since, due_at = null
+    late_since = e.late_since, closing = e.closing, due_at = null
   from e where hold.record_id = :id and hold.visit_no = :visit_no and hold.rule = e.rule and hold.outcome = ''
 )
 update ledger set outcome = e.result, reason = e.reason, at = e.at, results = e.results
@@ -131,7 +131,7 @@ async def end_holds(locked: Locked, visit_no: int, ends: Sequence[HoldEnd], by: 
         row.state, results = how_it_ended(row.kind, missed, end, by)
         results = stored.results | results  # a task has its id already
         row.outcome, row.reason, row.ended_at = end.result, end.reason, end.at
-        row.late_since, row.due_at = missed, None
+        row.late_since, row.closing, row.due_at = missed, end.closing, None
         stored.outcome, stored.reason, stored.at, stored.results = end.result, end.reason, end.at, results
         told.append(end.model_dump() | {"state": row.state, "late_since": missed, "results": results})
         lines.append(line(

@@ -60,11 +60,21 @@ class HoldEnd(BaseModel):
 
 
 class Closing(BaseModel):
-    """The last act of a hold that has ended: whoever was told it is late is told how it ended."""
+    """The last act of a hold that has ended: it tells how a control ended, or brings what a wait does.
+
+    `waiting`: it met a suspension, and waits for the resume. `heard`: facts that changed while it was in
+    flight.
+    """
 
     visit_no: int
     rule: str
     n: int
+    waiting: bool = False
+    heard: Facts | None = None
+
+    @property
+    def key(self) -> tuple[int, str, int]:
+        return self.visit_no, self.rule, self.n
 
 
 class Early(BaseModel):
@@ -147,6 +157,14 @@ class Again(NamedTuple):
     at: datetime
 
 
+class Released(NamedTuple):
+    """A closing act that met a suspension may act now."""
+
+    visit_no: int
+    rule: str
+    n: int
+
+
 class Turned(NamedTuple):
     """The clock turns the condition a step waits for at `due`; None: not while the facts stay as they are."""
 
@@ -182,7 +200,7 @@ class Judged(NamedTuple):
     facts: Facts
 
 
-Event = Opened | Left | Fired | Planned | Again | Turned | Ended | HoldEnded | Changed | Judged
+Event = Opened | Left | Fired | Planned | Again | Released | Turned | Ended | HoldEnded | Changed | Judged
 
 
 class Arm(NamedTuple):

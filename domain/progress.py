@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from domain import events as e
-from domain.changed_facts import HOLD, LEFT, Facts
+from domain.changed_facts import HOLD, LEFT, SUSPENSION, Facts
 from domain.events import TRIGGER, Caused, Command, Decision, Event, HoldEnd, Left, Outcome, Run
 from domain.plan import Step
 from domain.schedule import Due
@@ -56,6 +56,8 @@ class Progress(Standing):
                 self._planned(event, out)
             case e.Again():
                 self._again(event, out)
+            case e.Released():
+                self._released(event, out)
             case e.Turned():
                 self._turned(event, out)
             case e.Judged(facts):
@@ -67,6 +69,8 @@ class Progress(Standing):
         for step in in_flight:
             if step.in_flight:
                 step.hears(facts)
+        for closing in [c for c in self.closing if SUSPENSION in facts.fields and not c.waiting]:
+            closing.heard = facts
 
     def _back(self, step: Step, heard: Facts | None, due_below: Due | None = None) -> None:
         """An act or a question is back: what it may have read too early is judged on what it left pending."""
@@ -135,7 +139,7 @@ class Progress(Standing):
                     older.leave(event._replace(kept=[], holds=[]), out)
 
     def _ended(self, visit_no: int, rule: str, n: int, outcome: Outcome, out: list[Command]) -> None:
-        self.closing = [c for c in self.closing if (c.visit_no, c.rule, c.n) != (visit_no, rule, n)]
+        self._told((visit_no, rule, n), outcome)
         if rule.startswith(TRIGGER):
             return self._triggered((visit_no, rule, n), outcome)
         place = self._find(visit_no, rule)
@@ -254,7 +258,7 @@ class Progress(Standing):
 
     def _settle(self, out: list[Command]) -> None:
         """Start what is due: the one due earliest first, transitions when nothing else is due."""
-        if all(visit.over for visit in self.visits):
+        if all(visit.over for visit in self.visits) and not any(c.waiting for c in self.closing):
             self.unjudged = []  # there is nothing that could follow
         if self.unjudged:
             return out.append(e.Follow(self.unjudged[0]))

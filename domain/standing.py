@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from domain import events as e
 from domain.changed_facts import Facts
-from domain.events import Caused, Command, Decision, Run
+from domain.events import Caused, Command, Decision, Outcome, Run
 from domain.plan import Step
 from domain.visit import OPENING, Visit
 
@@ -43,7 +43,7 @@ class Standing(BaseModel):
 
     def resume(self) -> list[Command]:
         """Everything under way, anew: after a hand-over or continue-as-new."""
-        out: list[Command] = [Run(c.visit_no, c.rule, c.n) for c in self.closing]
+        out: list[Command] = [Run(*c.key) for c in self.closing if not c.waiting]
         out += [Run(*c.key) for c in self.caused if c.running]
         for visit in self.visits:
             if visit.opens:
@@ -79,6 +79,22 @@ class Standing(BaseModel):
             if visit.visit_no == visit_no and (i := visit.index(rule)) is not None:
                 return Place(visit, i)
         return None
+
+    def _told(self, key: tuple[int, str, int], outcome: Outcome) -> None:
+        """A closing act is back; one that met a suspension waits until it is released."""
+        for closing in [c for c in self.closing if c.key == key]:
+            closing.waiting = outcome.result == "pending"
+            if not closing.waiting:
+                self.closing.remove(closing)
+            elif closing.heard:  # meanwhile, and perhaps it was the release
+                self.unjudged.append(closing.heard)
+            closing.heard = None
+
+    def _released(self, event: e.Released, out: list[Command]) -> None:
+        for closing in self.closing:
+            if closing.waiting and closing.key == event:
+                closing.waiting = False
+                out.append(Run(*event))
 
     def _prune(self) -> None:
         """What has ended is the journal's alone, save what failed in the present visit: it is to be seen."""

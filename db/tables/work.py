@@ -63,7 +63,8 @@ class Hold(SQLModel, table=True):
 
     `turn` is when it was due to open, `due_at` its next act by the clock. Of a control: `deadline` is when it
     is late, `late_since` the one it missed, `next_act` the number of its next notice, `told` whom it told
-    that it is late. `pinned`: rescheduled by a person, follows no facts.
+    that it is late. `closing`: it has ended, and owes the act that says so or brings what it is to.
+    `pinned`: rescheduled by a person, follows no facts.
     """
 
     __table_args__ = (
@@ -85,6 +86,7 @@ class Hold(SQLModel, table=True):
     state: str
     next_act: int = Field(default=1, sa_column_kwargs=ONE)
     told: list[str] = Field(default_factory=list, sa_type=JSONB, sa_column_kwargs=LIST)
+    closing: bool = Field(default=False, sa_column_kwargs=NO)
     ends_on: list[str] = Field(default_factory=list, sa_type=JSONB, sa_column_kwargs=LIST)
     outcome: str = Field(default="", sa_column_kwargs=BLANK)
     reason: str = Field(default="", sa_column_kwargs=BLANK)

@@ -182,3 +182,15 @@ async def test_while_suspended_lateness_queues_and_its_condition_still_ends_it(d
     assert (await watch.looks(NOON + HOUR, rule="one")).waiting == "suspended"
     assert (await watch.looks(NOON + HOUR / 2, rule="other")).reason == "resolved"
     assert await watch.lines() == [("other", "done resolved", NOON + HOUR / 2)]
+
+
+# -- how it ended --------------------------------------------------------------------------------------
+async def test_an_act_in_flight_and_the_closing_act_tell_once_between_them_how_it_ended(desk: Desk) -> None:
+    watch = await watched(desk)
+    await watch.looks(NOON + HOUR)
+    async with desk.locked(watch.deal) as locked:
+        await move(locked, "offer", By("eve", NOON + 2 * HOUR))
+    for n in (2, 3, 3):
+        await watch.looks(NOON + 2 * HOUR, n=n)
+    told = [row["body"] for row in await desk.rows("notification", order="id")]
+    assert told == ["watch: A roof for Klein is late", "watch: resolved late"]

@@ -2,7 +2,21 @@
 
 from datetime import UTC, datetime, timedelta
 
-from domain.events import Ended, Fired, HoldEnd, HoldEnded, Left, Opened, Outcome, Run
+from domain.changed_facts import SUSPENSION, Facts
+from domain.events import (
+    Changed,
+    Ended,
+    Fired,
+    Follow,
+    HoldEnd,
+    HoldEnded,
+    Judged,
+    Left,
+    Opened,
+    Outcome,
+    Released,
+    Run,
+)
 from domain.plan import Step
 from domain.progress import Progress
 
@@ -59,3 +73,36 @@ def test_what_was_heard_early_goes_with_its_visit() -> None:
     progress.on(Left(1, START, "left_stage", [], []))
     progress.on(Ended(1, "answer", 0, Outcome(result="stale", reason="outrun", at=START)))
     assert progress.early == []
+
+
+# -- closing acts and suspension -----------------------------------------------------------------------
+def owing() -> Progress:
+    """A control that was told has ended; its closing act, number 2, is in flight."""
+    progress = late_control()
+    progress.on(Ended(1, "watch", 1, Outcome(result="open", at=DEADLINE)))
+    end = HoldEnd(rule="watch", result="done", reason="resolved_late", at=DEADLINE, closing=True)
+    assert progress.on(HoldEnded(1, end)) == [Run(1, "watch", 2)]
+    return progress
+
+
+MET = Ended(1, "watch", 2, Outcome(result="pending", waiting="suspended", at=DEADLINE))
+RESUMED = Facts(at=DEADLINE, fields=[SUSPENSION])
+
+
+def test_a_closing_act_that_met_a_suspension_waits_until_it_is_released() -> None:
+    progress = owing()
+    assert progress.on(MET) == []
+    carried_on = Progress.model_validate_json(progress.model_dump_json(exclude_defaults=True))
+    assert carried_on.resume() == []
+    assert carried_on.on(Changed(RESUMED)) == [Follow(RESUMED)]
+    assert carried_on.on(Judged(RESUMED), Released(1, "watch", 2)) == [Run(1, "watch", 2)]
+    carried_on.on(Ended(1, "watch", 2, Outcome(result="done", at=DEADLINE)))
+    assert carried_on.resume() == carried_on.closing == []
+
+
+def test_a_resume_heard_while_the_closing_act_is_in_flight_is_judged_when_it_is_back() -> None:
+    progress = owing()
+    progress.on(Changed(RESUMED))
+    progress.on(Judged(RESUMED))
+    assert progress.on(MET) == [Follow(RESUMED)]
+    assert progress.on(Judged(RESUMED), Released(1, "watch", 2)) == [Run(1, "watch", 2)]

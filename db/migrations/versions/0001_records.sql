@@ -278,6 +278,7 @@ CREATE TABLE hold (
     state VARCHAR NOT NULL,
     next_act INTEGER DEFAULT 1 NOT NULL,
     told JSONB DEFAULT '[]'::jsonb NOT NULL,
+    closing BOOLEAN DEFAULT false NOT NULL,
     ends_on JSONB DEFAULT '[]'::jsonb NOT NULL,
     outcome VARCHAR DEFAULT '' NOT NULL,
     reason VARCHAR DEFAULT '' NOT NULL,
