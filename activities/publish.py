@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+import contextlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import to_json
 from sqlalchemy import text
 
@@ -77,7 +78,7 @@ class _Found(BaseModel):
     series: list[str]
     stamps: list[str]
     pipelines: dict[RecordType, dict[str, list[tuple[str, str]]]]
-    rules: dict[str, dict[str, JsonValue]]
+    rules: dict[str, JsonValue]
 
 
 async def surroundings(
@@ -108,8 +109,14 @@ async def surroundings(
         },
         sms_providers=frozenset(sms_providers),
     )
-    others = {name: RuleSet.model_validate({"stages": stages}) for name, stages in found.rules.items()}
-    return Surroundings(setting, others, found.number)
+    return Surroundings(setting, dict(_readable(found.rules)), found.number)
+
+
+def _readable(listed: Mapping[str, JsonValue]) -> Iterator[tuple[str, RuleSet]]:
+    """The rules of other pipelines; those that were spoilt are nobody else's trouble."""
+    for pipeline, stages in listed.items():
+        with contextlib.suppress(ValidationError):
+            yield pipeline, RuleSet.model_validate({"stages": stages})
 
 
 async def _reused(tx: Transaction, pipeline: str, rules: RuleSet) -> list[Problem]:
@@ -166,6 +173,8 @@ from pipeline p where p.id = :pipeline
 """)
 _USED = text("""
 select distinct r.value ->> 'id' as id, r.value ->> 'kind' as kind
-from rule_set v, jsonb_each(v.stages) s, jsonb_array_elements(s.value) r
-where v.pipeline_id = :pipeline
+from rule_set v,
+  jsonb_each(case jsonb_typeof(v.stages) when 'object' then v.stages else '{}' end) s,
+  jsonb_array_elements(case jsonb_typeof(s.value) when 'array' then s.value else '[]' end) r
+where v.pipeline_id = :pipeline and r.value ->> 'id' is not null
 """)

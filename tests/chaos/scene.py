@@ -68,9 +68,10 @@ class Scene:
             "JALON_HOME": str(self.folder),
         }
 
-    async def worker(self, dies_at: str = "") -> Program:
-        """A worker that works; it kills itself at the fail-point."""
-        started = self._start("worker", {"JALON_FAIL_POINT": dies_at} if dies_at else {})
+    async def worker(self, dies_at: str = "", more: dict[str, str] | None = None) -> Program:
+        """A worker that works; it kills itself at the fail-point. `more` is added to its environment."""
+        dies = {"JALON_FAIL_POINT": dies_at} if dies_at else {}
+        started = self._start("worker", dies | (more or {}))
         await self.until(lambda: started.says(READY), "the worker works")
         return started
 

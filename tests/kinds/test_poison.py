@@ -60,23 +60,31 @@ class Victim:
 
     async def enters(self, most: int = 10) -> Driven:
         """Enter the stage, as often as Temporal would."""
-        asked = EnterStage(record_id=self.record, progress=Progress(), at=NOON)
-        driven = await self.repeated(self.acts.enter_stage, asked, most)
+        driven = await self.repeated(self.acts.enter_stage, self._entry, most)
         assert isinstance(driven, Driven)
         return driven
 
+    @property
+    def _entry(self) -> EnterStage:
+        return EnterStage(record_id=self.record, progress=Progress(), at=NOON)
+
+    async def tries_to_enter(self) -> None:
+        """One attempt."""
+        await self._once(self.acts.enter_stage, self._entry)
+
     async def repeated(self, activity: Any, asked: Any, most: int = 10) -> Any:
         while True:
-            self.number += 1
-            self.environment.info = dataclasses.replace(
-                self.environment.info, attempt=self.number, scheduled_time=NOON,
-                current_attempt_scheduled_time=NOON,
-            )  # fmt: skip
             try:
-                return await self.environment.run(activity, asked)
+                return await self._once(activity, asked)
             except ApplicationError as again:
                 assert self.number < most, again
                 self.pauses.append(again.next_retry_delay)
+
+    async def _once(self, activity: Any, asked: Any) -> Any:
+        self.number += 1
+        at = {"scheduled_time": NOON, "current_attempt_scheduled_time": NOON}
+        self.environment.info = dataclasses.replace(self.environment.info, attempt=self.number, **at)
+        return await self.environment.run(activity, asked)
 
     async def outcomes(self) -> dict[str, tuple[str, str]]:
         return {row["rule"]: (row["outcome"], row["reason"]) for row in await self.desk.rows("ledger")}
