@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Security
 from fastapi.security import HTTPBearer
+from sqlalchemy.exc import SQLAlchemyError
 
 from activities.catalogue import nature
 from api import problems
@@ -43,6 +44,7 @@ from api.routes import (
     todos,
 )
 from api.service import Clock, Service
+from db.database_clock import DatabaseClock
 from db.doorbell import Connect, Doorbell
 from db.engine import Database
 from db.rulebook import Rulebook
@@ -50,30 +52,35 @@ from db.settings import Settings
 from db.temporal import Connection
 
 PREFIX = "/api/v1"
+_PATIENCE = 2.0  # seconds, for PostgreSQL's clock before the first call
 
 
 def create_app(
     settings: Settings | None = None,
     *,
     clock: Clock | None = None,
+    time: DatabaseClock | None = None,
     database: Database | None = None,
     doorbell: Doorbell | None = None,
     connect: Connect | None = None,
 ) -> FastAPI:
-    """The API over one database. What is not given is made from the settings, by default the environment's.
+    """The API over one database. What is not given is made from the settings, by default the environment's;
+    without a `clock` PostgreSQL's counts (decision 0017).
 
     Nothing is connected before it is needed, and everything works while Temporal is away, operations aside.
     """
-    chosen, now = settings or Settings(), clock or _machine_clock
+    chosen, time = settings or Settings(), time or DatabaseClock()
+    now = clock or time.now
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         opened = database or Database(chosen.database_url)
         client = connect or Connection(chosen)
         rings = doorbell or Doorbell(opened, client, chosen.task_queue)
-        app.state.service = Service(chosen, now, opened, Rulebook(nature), rings, client)
+        app.state.service = Service(chosen, now, opened, Rulebook(nature), rings, client, time)
         try:
-            yield
+            async with _kept(time, opened, needed=clock is None):
+                yield
         finally:
             await rings.settle()
             if database is None:
@@ -103,6 +110,21 @@ def create_app(
     return app
 
 
+@asynccontextmanager
+async def _kept(time: DatabaseClock, database: Database, *, needed: bool) -> AsyncIterator[None]:
+    """PostgreSQL's clock is read before the first call, if it answers, and kept inside the block."""
+    if not needed:
+        yield
+        return
+    with suppress(SQLAlchemyError, OSError):
+        await asyncio.wait_for(time.read(database), _PATIENCE)
+    keeping = asyncio.create_task(time.keep(database, asyncio.Event()))
+    try:
+        yield
+    finally:
+        keeping.cancel()
+
+
 class _Documented(FastAPI):
     """An application whose document describes its problems too, and what needs no key."""
 
@@ -114,7 +136,3 @@ class _Documented(FastAPI):
                 for operation in methods.values():
                     operation.pop("security", None)
         return document
-
-
-def _machine_clock() -> datetime:
-    return datetime.now(UTC)  # noqa: TID251 - the edge: this is the one clock of the process

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import problem
+from api.problems import database_away, problem
 from api.webhooks import presented
 from db.settings import Settings
 from domain.errors import Refused
@@ -75,6 +75,9 @@ class HookHead:
                 source = scope["path"].removeprefix(HOOKS)[:63]
                 log.warning("a webhook was refused", source=source, reason=refused.reason)
                 await problem(refused.status, refused.reason, refused.message)(scope, receive, send)
+                return
+            except ConnectionError:  # no clock yet, by which to see how old it is
+                await database_away()(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

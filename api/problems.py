@@ -139,6 +139,11 @@ def _database(request: Request, error: Exception) -> JSONResponse:
 
 def _away(_: Request, error: Exception) -> JSONResponse:
     log.warning("the database does not answer", error=type(error).__name__)
+    return database_away()
+
+
+def database_away() -> JSONResponse:
+    """What is answered while PostgreSQL does not."""
     return problem(503, "database_away", "the database does not answer; nothing was changed by this call")
 
 

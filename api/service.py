@@ -14,6 +14,7 @@ from activities.documents import blobs_of
 from activities.house import House
 from activities.providers.blobs import Blobs
 from activities.runner import Runner
+from db.database_clock import DatabaseClock
 from db.doorbell import Connect, Doorbell
 from db.engine import Database
 from db.locked import Locked
@@ -27,7 +28,10 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True)
 class Service:
-    """One of them a process. `connect` answers a client of Temporal, or raises while that is away."""
+    """One of them a process. `connect` answers a client of Temporal, or raises while that is away.
+
+    `clock` is what time it is for all that is written, by default that of `time`, PostgreSQL's clock.
+    """
 
     settings: Settings
     clock: Clock
@@ -35,6 +39,7 @@ class Service:
     book: Rulebook
     doorbell: Doorbell
     connect: Connect
+    time: DatabaseClock
     ids: Ids = field(default_factory=Ids)
 
     @cached_property

@@ -11,7 +11,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import structlog
@@ -23,6 +23,7 @@ from activities.house import House
 from activities.inbound_mail import receive
 from activities.incoming import MOST, read
 from db import logs
+from db.database_clock import DatabaseClock
 from db.doorbell import Doorbell
 from db.engine import Database
 from db.rows import Ids
@@ -94,7 +95,9 @@ async def _serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     database = Database(settings.database_url, _POOL_SIZE)
     doorbell = Doorbell(database, Connection(settings), settings.task_queue)
-    mailbox = Mailbox(database, doorbell, House.of(settings), _now)
+    clock = DatabaseClock()
+    mailbox = Mailbox(database, doorbell, House.of(settings), clock.now)
+    keeping = asyncio.create_task(clock.keep(database, stop))
     try:
         where = (settings.mail_in_host, settings.mail_in_port)
         async with listening(mailbox, *where, settings.mail_domain) as port:
@@ -102,8 +105,5 @@ async def _serve(settings: Settings) -> None:
             await stop.wait()
         await doorbell.settle()
     finally:
+        keeping.cancel()
         await database.close()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)  # noqa: TID251 - the edge: when a mail came is the machine's time

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from datetime import UTC, datetime
 from functools import partial
 
 import structlog
@@ -14,6 +13,7 @@ from temporalio.client import Client
 
 from activities.house import House
 from db import logs
+from db.database_clock import DatabaseClock
 from db.engine import Database
 from db.settings import Settings
 from db.temporal import connect
@@ -40,15 +40,18 @@ def main(settings: Settings) -> None:
 async def run(settings: Settings, client: Client, database: Database, stop: asyncio.Event) -> None:
     """Work until `stop`. Raises `RuntimeError` or `RPCError` when Temporal lets a worker go."""
     queue = settings.task_queue
+    clock = DatabaseClock()
+    await clock.read(database)
     async with running(client, database, settings) as doorbell:
         log.info("the worker works", task_queue=queue, namespace=client.namespace)
         mail = mail_of(settings)
         async with asyncio.TaskGroup() as beside:
+            beside.create_task(clock.keep(database, stop))
             beside.create_task(relay(database, client, queue, stop))
-            beside.create_task(reconcile(database, client, queue, stop, _now))
-            beside.create_task(clean(database, stop, _now))
-            beside.create_task(watch_the_clock(database, doorbell, House.of(settings), stop, _now))
-            beside.create_task(deliver_invitations(database, mail, settings.mail_from, stop, _now))
+            beside.create_task(reconcile(database, client, queue, stop, clock.now))
+            beside.create_task(clean(database, stop, clock.now))
+            beside.create_task(watch_the_clock(database, doorbell, House.of(settings), stop, clock.now))
+            beside.create_task(deliver_invitations(database, mail, settings.mail_from, stop, clock.now))
             await stop.wait()
         await mail.close()
         log.info("the worker drains")
@@ -79,7 +82,3 @@ async def _schema(database: Database) -> str:
     """The version of the schema; without one the database is not ready."""
     async with database.transaction() as tx:
         return str((await tx.execute(text("select version_num from alembic_version"))).scalar_one())
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)  # noqa: TID251 - the edge: relay and reconciler look at the wall clock

@@ -21,10 +21,16 @@ _PATIENCE: Final = 2.0  # seconds
 
 
 class Health(BaseModel):
-    """`away`: it did not answer within two seconds. The API works while Temporal is away."""
+    """`away`: it did not answer within two seconds. The API works while Temporal is away.
+
+    What is written is told by PostgreSQL's clock. `clock_ahead` is by how many seconds this machine's own
+    is ahead of it, which is `wrong` beyond a second.
+    """
 
     database: Literal["ok", "away"]
     temporal: Literal["ok", "away"]
+    clock: Literal["ok", "wrong", "unread"]
+    clock_ahead: float | None
 
 
 @router.get("/kinds")
@@ -39,7 +45,12 @@ async def read_health(service: Served, response: Response) -> Health:
     database, temporal = await asyncio.gather(_database(service), _temporal(service))
     if not database:
         response.status_code = 503
-    return Health(database="ok" if database else "away", temporal="ok" if temporal else "away")
+    time, ahead = service.time, service.time.skew
+    clock: Literal["ok", "wrong", "unread"] = "unread" if ahead is None else "wrong" if time.is_off else "ok"
+    return Health(
+        database="ok" if database else "away", temporal="ok" if temporal else "away", clock=clock,
+        clock_ahead=None if ahead is None else round(ahead.total_seconds(), 3),
+    )  # fmt: skip
 
 
 async def _database(service: Service) -> bool:
