@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Final
 
 from sqlalchemy import text
@@ -11,6 +10,7 @@ from sqlalchemy import text
 from activities import recipients
 from activities.act import Act
 from activities.sales import line_rows
+from activities.unknown import unknown
 from db.creation import Created, NewRecord, Origin, create
 from db.engine import Transaction
 from db.rows import Rows
@@ -77,18 +77,13 @@ def landing_problems(
 ) -> Iterator[Problem]:
     """What is wrong with where a new record is to begin; `known` are the stages by pipeline."""
     if pipeline not in known:
-        yield Problem(place=f"{place}/pipeline", message=_unknown("pipeline", pipeline, known))
+        yield Problem(place=f"{place}/pipeline", message=unknown("pipeline", pipeline, known))
     elif stage is not None and stage not in known[pipeline]:
         yield Problem(
-            place=f"{place}/stage", message=f"{pipeline}: {_unknown('stage', stage, known[pipeline])}"
+            place=f"{place}/stage", message=f"{pipeline}: {unknown('stage', stage, known[pipeline])}"
         )
     elif stage is None and "process" not in known[pipeline].values():
         yield Problem(place=f"{place}/stage", message=f"{pipeline} has no stage of the process to begin in")
-
-
-def _unknown(what: str, name: str, known: Mapping[str, object]) -> str:
-    near = get_close_matches(name, list(known), n=1)
-    return f"there is no {what} {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 _LEADS = text("select id from pipeline where record_type = 'lead' order by position, id limit 1")

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Annotated, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from activities import recipients
+from activities import impossible, recipients
 from activities.catalogue import effects, parameters, results
 from activities.cycles import cycles
 from activities.effect import Effect, Setting, Template
 from activities.places import as_problems, escaped
+from activities.unknown import unknown
 from domain import conditions, templates
 from domain.activity_types import wrong_type
-from domain.condition_tree import All, Any_, Comparison, Not
+from domain.condition_tree import All, Any_, Comparison, Condition, Not
 from domain.fields import FieldType, Problem, UnknownField
-from domain.holds.control import Control
+from domain.holds.control import Control, Repeat
 from domain.holds.wait import MoveTo, Wait
 from domain.rule import Rule, RuleSet, Trigger
 from domain.schedule import Schedule
@@ -46,10 +46,22 @@ def check(rules: RuleSet, setting: Setting, others: Mapping[str, RuleSet]) -> li
     return problems + cycles(rules, setting, others)
 
 
+def warnings(rules: RuleSet, setting: Setting) -> list[Problem]:
+    """What may be published, and should be looked at once more; places as of `check`."""
+    found: list[Problem] = []
+    for stage, listed in rules.stages.items():
+        for i, rule in enumerate(listed):
+            model = parameters(rule.kind)
+            if rule.active and model is not None and issubclass(model, Effect):
+                said = model.model_validate(rule.params).warnings(setting, stage)
+                found += _within(f"/stages/{escaped(stage)}/{i}/params", said)
+    return found
+
+
 def _trigger(trigger: Trigger, setting: Setting, stages: Mapping[str, str]) -> Iterator[Problem]:
     yield from _known("/stage", "stage", trigger.stage, stages)
     if trigger.condition:
-        yield from _within("/condition", conditions.check(trigger.condition, setting.registry, {}))
+        yield from _within("/condition", _condition(trigger.condition, setting, {}))
     if trigger.date:
         yield from _within("/date", _basis(trigger.date, setting))
     if trigger.event == "field_changed":
@@ -64,10 +76,12 @@ def _trigger(trigger: Trigger, setting: Setting, stages: Mapping[str, str]) -> I
 # -- one rule ----------------------------------------------------------------------------------------
 def _rule(rule: Rule, setting: Setting, steps: Mapping[str, Mapping[str, FieldType]]) -> Iterator[Problem]:
     yield from _within("/schedule", _basis(rule.schedule, setting))
+    yield from impossible.in_rule(rule)
     if rule.condition:
-        yield from _within("/condition", conditions.check(rule.condition, setting.registry, steps))
-    if rule.acting not in ("system", "responsible"):
-        yield from _known("/acting", "employee", rule.acting, setting.employees)
+        yield from _within("/condition", _condition(rule.condition, setting, steps))
+    if rule.acting not in ("system", "responsible") and rule.acting not in setting.employees:
+        said = unknown("employee", rule.acting, setting.employees, setting.former)
+        yield Problem(place="/acting", message=said)
     model = parameters(rule.kind)
     if model is None:
         yield _unknown("/kind", "kind", rule.kind, [*effects(), "wait", "control"])
@@ -80,7 +94,8 @@ def _rule(rule: Rule, setting: Setting, steps: Mapping[str, Mapping[str, FieldTy
     except ValidationError as error:
         yield from _within("/params", as_problems(error.errors(include_url=False), rule.params))
         return
-    general = [found for part in _parts(params, None, "") for found in _part(part, setting, steps)]
+    general = list(impossible.in_params(params))
+    general += [found for part in _parts(params, None, "") for found in _part(part, setting, steps)]
     reported = {problem.place for problem in general}
     yield from _within("/params", general)
     yield from _within("/params", (own for own in _own(params, setting) if own.place not in reported))
@@ -138,7 +153,9 @@ def _part(part: _Part, setting: Setting, steps: Mapping[str, Mapping[str, FieldT
             known = setting.stages.get(setting.pipeline, {})
             yield from _known(f"{part.place}/move_to", "stage", stage, known)
         case All() | Any_() | Not() | Comparison():
-            yield from _within(part.place, conditions.check(part.value, setting.registry, steps))
+            yield from _within(part.place, _condition(part.value, setting, steps))
+        case Repeat():
+            yield from _within(part.place, impossible.in_repeat(part.value))
 
 
 def _parts(value: object, annotation: object, place: str, *, marked: bool = False) -> Iterator[_Part]:
@@ -183,8 +200,16 @@ def _item(annotation: object) -> object:
     return parts[-1] if parts else None
 
 
+def _condition(
+    condition: Condition, setting: Setting, steps: Mapping[str, Mapping[str, FieldType]]
+) -> Iterator[Problem]:
+    found = conditions.check(condition, setting.registry, steps)
+    yield from found or impossible.in_condition(condition, setting)
+
+
 def _basis(schedule: Schedule, setting: Setting) -> Iterator[Problem]:
     if schedule.basis == "now":
+        yield from impossible.in_schedule(schedule)
         return
     try:
         field = setting.registry.find(schedule.basis)
@@ -203,9 +228,7 @@ def _known(place: str, what: str, name: str, names: Iterable[str]) -> Iterator[P
 
 
 def _unknown(place: str, what: str, name: str, names: Iterable[str]) -> Problem:
-    near = get_close_matches(name, list(names), n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return Problem(place=place, message=f"there is no {what} {name!r}{hint}")
+    return Problem(place=place, message=unknown(what, name, names))
 
 
 def _within(place: str, problems: Iterable[Problem]) -> Iterator[Problem]:

@@ -83,6 +83,8 @@ class Setting(NamedTuple):
     series: frozenset[str] = frozenset()
     stamps: frozenset[str] = frozenset()
     pipelines: Mapping[RecordType, Mapping[str, Mapping[str, str]]] = {}  # stages by pipeline, of both types
+    former: frozenset[str] = frozenset()  # employees who are no longer active
+    now: datetime | None = None  # when it is saved, UTC
     sms_providers: frozenset[str] = frozenset({"console"})  # that the installation has
 
 
@@ -117,6 +119,11 @@ class Effect(Written):
         """What a step that failed leaves all the same; `why` is in plain words. For most, nothing."""
         del act, why
         return ()
+
+    def warnings(self, setting: Setting, stage: str) -> Iterator[Problem]:
+        """What may well be meant so in a rule of that stage, and seldom is; places as of `problems`."""
+        del setting, stage
+        yield from ()
 
     def problems(self, setting: Setting) -> Iterator[Problem]:
         """What is wrong with the parameters beyond their types; `place` is a path within `params`."""

@@ -12,8 +12,9 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import to_json
 from sqlalchemy import text
 
-from activities.check import check
+from activities.check import check, warnings
 from activities.effect import DocumentTemplate, RecordType, Setting
+from activities.unknown import unknown
 from db.engine import Transaction
 from db.locked import registry
 from db.rows import Rows, write
@@ -31,6 +32,13 @@ class RulesRefused(Refused):
         self.problems = list(problems)
 
 
+class Published(NamedTuple):
+    """The number of the new version, and what should be looked at once more in it."""
+
+    number: int
+    warnings: list[Problem]
+
+
 class Surroundings(NamedTuple):
     """What rules of a pipeline are checked against. `number` is that of its present version, 0 for none."""
 
@@ -42,8 +50,8 @@ class Surroundings(NamedTuple):
 async def publish(
     tx: Transaction, pipeline: str, rules: RuleSet, owner: str, at: datetime,
     sms_providers: Collection[str] = ("console",),
-) -> int:  # fmt: skip
-    """Publish the next version and answer its number. Open visits stay on the version they were opened with.
+) -> Published:  # fmt: skip
+    """Publish the next version. Open visits stay on the version they were opened with.
 
     `owner` is told of failures. `sms_providers` are those of the installation. Publications take turns: a
     cycle over two pipelines is found by the second.
@@ -51,17 +59,19 @@ async def publish(
     """
     await tx.execute(_TAKE_TURNS)
     around = await surroundings(tx, pipeline, sms_providers)
+    setting = around.setting._replace(now=at)
     # thousands of templates take seconds: meanwhile the process does other things
-    problems = await asyncio.to_thread(check, rules, around.setting, around.others)
+    problems = await asyncio.to_thread(check, rules, setting, around.others)
     if owner not in around.setting.employees:
-        problems.insert(0, Problem(place="/owner", message=f"there is no active employee {owner!r}"))
+        said = unknown("employee", owner, sorted(around.setting.employees), around.setting.former)
+        problems.insert(0, Problem(place="/owner", message=said))
     problems += await _reused(tx, pipeline, rules)
     if problems:
         raise RulesRefused(problems)
     # in full: a default that changes one day must not change what was published
     row = {"pipeline_id": pipeline, "number": around.number + 1, "owner_id": owner, "published_at": at}
     await write(tx, [Rows("rule_set", [row | rules.model_dump(mode="json")])])
-    return around.number + 1
+    return Published(around.number + 1, warnings(rules, setting))
 
 
 class _Found(BaseModel):
@@ -72,6 +82,7 @@ class _Found(BaseModel):
     number: int
     stages: dict[str, list[tuple[str, str]]]
     employees: list[str]
+    former: list[str]
     departments: list[str]
     resources: list[str]
     templates: dict[str, DocumentTemplate]
@@ -98,6 +109,7 @@ async def surroundings(
         ),
         stages={name: dict(stages) for name, stages in found.stages.items()},
         employees=frozenset(found.employees),
+        former=frozenset(found.former),
         departments=frozenset(found.departments),
         resources=frozenset(found.resources),
         templates=found.templates,
@@ -155,6 +167,7 @@ select jsonb_build_object(
         from stage s where s.pipeline_id = o.id and s.retired_at is null)) as listed
       from pipeline o group by o.record_type) t),
   'employees', (select coalesce(jsonb_agg(id), '[]') from employee where active),
+  'former', (select coalesce(jsonb_agg(id), '[]') from employee where not active),
   'departments', (select coalesce(jsonb_agg(id), '[]') from department),
   'templates', (
     select coalesce(jsonb_object_agg(t.id, jsonb_build_array(t.format, t.required)), '{}') from (

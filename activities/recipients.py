@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from difflib import get_close_matches
 
 from pydantic import BaseModel
 from sqlalchemy import ARRAY, DateTime, String, bindparam, text
 
 from activities.act import Act
 from activities.effect import Setting
+from activities.unknown import unknown
 from db.facts import EmployeeRow
 from db.locked import Locked
 from domain.fields import Problem
@@ -108,9 +108,9 @@ def problems(
         section, _, name = word.partition(":")
         match section:
             case "employee" if name:
-                wrong = _unknown("employee", name, setting.employees)
+                wrong = _wrong("employee", name, setting.employees, setting.former)
             case "department" if name:
-                wrong = _unknown("department", name, setting.departments)
+                wrong = _wrong("department", name, setting.departments)
             case _ if word in setting.employees:
                 wrong = f"an employee is written 'employee:{word}'"
             case _:
@@ -128,15 +128,12 @@ def speaker_problems(who: str | None, setting: Setting, place: str) -> Iterator[
 
 def employee_problems(who: str, setting: Setting, place: str) -> Iterator[Problem]:
     """What is wrong with the id of an employee, or the word `responsible`."""
-    if who != "responsible" and (wrong := _unknown("employee", who, setting.employees)):
+    if who != "responsible" and (wrong := _wrong("employee", who, setting.employees, setting.former)):
         yield Problem(place=place, message=wrong)
 
 
-def _unknown(what: str, name: str, known: frozenset[str]) -> str:
-    if name in known:
-        return ""
-    near = get_close_matches(name, sorted(known), n=1)
-    return f"there is no {what} {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+def _wrong(what: str, name: str, known: frozenset[str], former: frozenset[str] = frozenset()) -> str:
+    return "" if name in known else unknown(what, name, sorted(known), former)
 
 
 def _meant(word: str, staff: _Staff, responsible: EmployeeRow | None) -> list[_Person]:

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import ARRAY, BigInteger, String, bindparam, text
 
 from activities.effect import Setting
+from activities.unknown import unknown
 from db.engine import Transaction
 from db.locked import Locked
 from domain.errors import Refused
@@ -74,8 +75,7 @@ def problems(written: Sequence[str], field: Field | None, setting: Setting, plac
         if section not in known:
             wrong = f"{word!r} cannot be booked: responsible, employee:<id>, resource:<id>"
         elif name not in known[section]:
-            near = get_close_matches(name, sorted(known[section]), n=1)
-            wrong = f"there is no {section} {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+            wrong = unknown(section, name, sorted(known[section]), setting.former)
         elif field and field.choices and word not in field.choices:
             wrong = f"record.{field.name} allows {', '.join(field.choices)}"
         if wrong:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from pydantic import BaseModel
+
 from domain.condition_tree import (
     All,
     Any_,
@@ -17,18 +19,8 @@ from domain.condition_tree import (
     Single,
     Today,
 )
-from domain.fields import (
-    Field,
-    FieldType,
-    Problem,
-    Registry,
-    Steps,
-    UnknownField,
-    WrongType,
-    is_empty,
-    parse,
-    resolve,
-)
+from domain.fields import Field, FieldType, Problem, Registry, Steps, UnknownField, WrongType, is_empty, parse
+from domain.references import resolve
 
 _EMPTINESS: frozenset[Operator] = frozenset({"is_empty", "is_not_empty"})
 _LISTS: frozenset[Operator] = frozenset({"in", "not_in"})
@@ -92,6 +84,8 @@ def _comparison(leaf: Comparison, place: str, find: _Find) -> Iterator[Problem]:
     shape = _shape(leaf)
     if shape:
         yield Problem(place=f"{place}/value", message=shape)
+    elif left is not None and leaf.op == "between" and _reversed(leaf, left):
+        yield Problem(place=f"{place}/value", message="'between' has the lower value first")
     for number, item in enumerate(leaf.operands if leaf.op not in _EMPTINESS else []):
         where = f"{place}/value/{number}" if isinstance(leaf.value, list) else f"{place}/value"
         yield from _operand(item, where, left, leaf, find)
@@ -122,6 +116,23 @@ def _shape(leaf: Comparison) -> str:
     if leaf.value is None:
         return f"{leaf.op!r} needs a value"
     return f"{leaf.op!r} takes one value, not a list" if several is not None else ""
+
+
+def _reversed(leaf: Comparison, left: Field) -> bool:
+    """Whether two constants, or two of the same moment, are the wrong way round."""
+    match leaf.operands:
+        case [Now(now=low), Now(now=high)] | [Today(today=low), Today(today=high)]:
+            return low.span > high.span
+        case [low, high] if not isinstance(low, BaseModel) and not isinstance(high, BaseModel):
+            one = left.model_copy(update={"multiple": False})
+            try:
+                first, last = parse(one, low), parse(one, high)
+            except WrongType:
+                return False  # which is said of the value
+            if isinstance(first, str) and isinstance(last, str):
+                return first.casefold() > last.casefold()
+            return type(first) is type(last) and first > last  # type: ignore[operator]  # of one type
+    return False
 
 
 def _operand(

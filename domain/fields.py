@@ -135,17 +135,6 @@ class Registry(BaseModel):
         return self.model_copy(update={section: merged})
 
 
-def resolve(reference: str, registry: Registry, steps: Steps) -> Field:
-    """The field of any reference, results of earlier rules included. Raises `UnknownField`."""
-    section, _, rest = reference.partition(".")
-    if section != "steps":
-        return registry.find(reference)
-    rule, _, result = rest.partition(".")
-    if rule in steps and result in steps[rule]:
-        return Field.model_construct(name=result, type=steps[rule][result], writable=False)
-    raise UnknownField(reference, (f"steps.{r}.{name}" for r, results in steps.items() for name in results))
-
-
 def parse(field: Field, raw: object) -> object:
     """The typed value of a JSON value, or of a text somebody wrote or a template rendered.
 

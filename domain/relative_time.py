@@ -30,6 +30,11 @@ class Shift(BaseModel):
     minutes: Annotated[int, _up_to(24 * 60)] = 0
 
     @property
+    def span(self) -> timedelta:
+        """The whole of it, a day being 24 hours: to compare two of them."""
+        return timedelta(days=self.days) + self.elapsed
+
+    @property
     def elapsed(self) -> timedelta:
         return timedelta(hours=self.hours, minutes=self.minutes)
 

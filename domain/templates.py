@@ -15,7 +15,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from domain.fields import Field, FieldType, Problem, Registry, Steps, UnknownField, resolve
+from domain.fields import Field, FieldType, Problem, Registry, Steps, UnknownField
+from domain.references import resolve
 
 if TYPE_CHECKING:
     from liquid import BoundTemplate

@@ -18,7 +18,8 @@ MEDIA_TYPES = {
 class Job(NamedTuple):
     """One document to be made. `data` is JSON, `stamp` an image (PNG or JPEG) or empty.
 
-    `at` is the instant it bears as its own, in seconds since 1970 (UTC).
+    `at` is the instant it bears as its own, in seconds since 1970 (UTC). With `parse_only` nothing is made,
+    but it is seen whether the template is well formed.
     """
 
     format: TemplateFormat
@@ -26,6 +27,7 @@ class Job(NamedTuple):
     data: bytes
     stamp: bytes = b""
     at: int = 0
+    parse_only: bool = False
 
 
 class NotRendered(Exception):

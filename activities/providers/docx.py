@@ -33,7 +33,22 @@ def warm_up() -> None:
         document.add_paragraph(text)
         document.save(template)
         with suppress(ValueError):
+            parse(template.getvalue())
+        with suppress(ValueError):
             docx(template.getvalue(), b"{}", _DOT)
+
+
+def parse(template: bytes) -> bytes:
+    """Nothing, if all places of the template are well formed. Raises `ValueError` with what is wrong."""
+    try:
+        document = DocxTemplate(BytesIO(template))
+        document.get_undeclared_template_variables(ImmutableSandboxedEnvironment())
+    except TemplateError as error:
+        line = getattr(error, "lineno", None)
+        raise ValueError(f"{'' if line is None else f'line {line}: '}{error.message}") from error
+    except (AttributeError, BadZipFile, LookupError, TypeError, UnicodeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    return b""
 
 
 def docx(template: bytes, data: bytes, stamp: bytes) -> bytes:

@@ -22,7 +22,7 @@ def main() -> None:
     """Make the document that the standard input asks for."""
     head = json.loads(sys.stdin.buffer.readline())
     template, data, stamp = (sys.stdin.buffer.read(size) for size in head["sizes"])
-    make = _typst(head["at"]) if head["format"] == "typst" else _docx()
+    make = _typst(head["at"], head["parse_only"]) if head["format"] == "typst" else _docx(head["parse_only"])
     give_up()
     try:
         made = make(template, data, stamp)
@@ -34,19 +34,21 @@ def main() -> None:
         _answer(b"made", made)
 
 
-def _typst(at: int) -> Make:
-    from activities.providers.typst_pdf import pdf, warm_up
+def _typst(at: int, parse_only: bool) -> Make:
+    from activities.providers.typst_pdf import parse, pdf, warm_up
 
     root = str(Path.cwd())
     warm_up(root)
+    if parse_only:
+        return lambda template, data, stamp: parse(template, root)
     return lambda template, data, stamp: pdf(template, data, stamp, at, root)
 
 
-def _docx() -> Make:
-    from activities.providers.docx import docx, warm_up
+def _docx(parse_only: bool) -> Make:
+    from activities.providers.docx import docx, parse, warm_up
 
     warm_up()
-    return docx
+    return (lambda template, data, stamp: parse(template)) if parse_only else docx
 
 
 def give_up() -> None:

@@ -51,6 +51,7 @@ async def _talk(child: asyncio.subprocess.Process, job: Job) -> bytes:
     assert child.stdin and child.stdout  # noqa: S101  # both are pipes
     parts = (job.template, job.data, job.stamp)
     head = {"format": job.format, "at": job.at, "sizes": [len(part) for part in parts]}
+    head["parse_only"] = job.parse_only
     with suppress(ConnectionError):  # a child that died early has an answer too: none
         child.stdin.writelines((json.dumps(head).encode(), b"\n", *parts))
         await child.stdin.drain()

@@ -6,6 +6,7 @@ be switched off in it.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import typst
@@ -19,9 +20,27 @@ _LIBRARY: Final = """
 """
 
 
+_OWN_LINE: Final = re.compile(r"^(main\.typ:)(\d+)")
+_STOPPED: Final = "well formed"
+_STOP: Final = f'#panic("{_STOPPED}")\n'.encode()
+
+
 def warm_up(root: str) -> None:
     """Have the library import all that it imports late: afterwards no file can be opened."""
     pdf(b"", b"{}", b"", 0, root)
+
+
+def parse(template: bytes, root: str) -> bytes:
+    """Nothing, if the template is well formed: what stands before it stops it before it does anything.
+
+    Raises `ValueError` with the place and what is wrong.
+    """
+    try:
+        pdf(_STOP + template, b"{}", b"", 0, root)
+    except ValueError as error:
+        if _STOPPED not in str(error):
+            raise ValueError(_OWN_LINE.sub(lambda at: f"{at[1]}{int(at[2]) - 1}", str(error))) from error
+    return b""
 
 
 def pdf(template: bytes, data: bytes, stamp: bytes, at: int, root: str) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -111,8 +111,12 @@ class BookResource(Effect):
             for name in sorted({"if_past", "if_empty", "catch_up"} & self.start.model_fields_set):
                 said = "a booking without a start, or with a past one, is never made"
                 yield Problem(place=f"/start/{name}", message=said)
-        elif "{" not in self.start and _instant(self.start.strip(), "UTC") is None:
-            yield Problem(place="/start", message=f"{self.start[:80]!r} is no time like 2024-02-29T09:00")
+        elif "{" not in self.start:
+            at = _instant(self.start.strip(), "UTC")
+            if at is None:
+                yield Problem(place="/start", message=f"{self.start[:80]!r} is no time like 2024-02-29T09:00")
+            elif setting.now and at < setting.now - timedelta(days=1):  # in whatever zone it is meant
+                yield Problem(place="/start", message=f"{self.start[:80]!r} is past")
 
 
 def _instant(written: str, zone: str) -> datetime | None:

@@ -76,6 +76,15 @@ class CopyDeal(Effect):
     responsible: str | Chosen = "same"
     copies: list[Part] = ["fields", "contacts", "products"]
 
+    def warnings(self, setting: Setting, stage: str) -> Iterator[Problem]:
+        for number, landing in enumerate(self.pipelines):
+            stages = setting.stages.get(landing.pipeline or setting.pipeline, {})
+            first = next((name for name, meaning in stages.items() if meaning == "process"), None)
+            here = (landing.pipeline or setting.pipeline, landing.stage or first)
+            if here == (setting.pipeline, stage):
+                what = f"each copy begins in {stage!r}, where this rule copies it, {births.DEEPEST} deep"
+                yield Problem(place=f"/pipelines/{number}", message=what)
+
     async def apply(self, act: Act) -> Done:
         title = births.title_of(act, self.named)
         lines = await lines_of(act.tx, act.record.id) if "products" in self.copies else []

@@ -12,6 +12,7 @@ from pydantic import Field, JsonValue, ValidationInfo, field_validator
 from activities import recipients, tasks
 from activities.act import Act
 from activities.effect import Done, Effect, Held, Setting, Text
+from activities.impossible import order
 from activities.tasks import NewTask, Priority
 from domain.errors import Refused
 from domain.fields import FieldType, Problem
@@ -160,8 +161,8 @@ class CreateTask(Effect):
         for place, named in (("/participants", self.participants), ("/observers", self.observers)):
             if named:
                 yield from recipients.problems(named, setting, place)
-        if not self.name.strip():
-            yield Problem(place="/name", message="the name is empty")
+        if order(self.planned_start, self.planned_end):
+            yield Problem(place="/planned_start", message="the planned start lies after the planned end")
         if "{" not in self.parent and self.parent and not self.parent.strip().isdecimal():
             yield Problem(place="/parent", message="neither the number of a task nor a quote of one")
         if self.complete_with_checklist and not self.checklist:

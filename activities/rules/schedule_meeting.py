@@ -164,5 +164,8 @@ class ScheduleMeeting(Effect):
         yield from recipients.employee_problems(self.responsible, setting, "/responsible")
         if not self.duration.span:
             yield Problem(place="/duration", message="a meeting takes time")
+        gone = setting.now and setting.now.date() - timedelta(days=1)  # in whatever zone it is meant
+        if isinstance(self.start, OnDate) and gone and self.start.on < gone:
+            yield Problem(place="/start/on", message=f"{self.start.on} is past")
         if self.participants:
             yield from mailboxes.problems(self.participants, setting, "/participants")

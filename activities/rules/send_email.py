@@ -14,6 +14,7 @@ from activities.act import Act
 from activities.attached_files import attached_files
 from activities.attachments import attachment_problems
 from activities.effect import Composed, Header, Html, Recipient, Sending, Setting, Text
+from activities.impossible import is_blank
 from activities.providers.mime import Envelope, Mailbox, build, mailbox, one_line
 from activities.reply_address import reply_address
 from db.tables import Employee
@@ -124,7 +125,7 @@ class SendEmail(Sending):
         return found[0]
 
     def problems(self, setting: Setting) -> Iterator[Problem]:
-        if not (self.text.strip() or self.html.strip()):
+        if is_blank(self.text) and is_blank(self.html):
             yield Problem(place="/text", message="there is neither a text nor html")
         yield from mailboxes.problems(self.to, setting, "/to")
         yield from mailboxes.problems(self.cc, setting, "/cc") if self.cc else ()

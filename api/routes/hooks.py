@@ -9,6 +9,7 @@ import structlog
 from fastapi import APIRouter, Path, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, JsonValue, ValidationError
+from pydantic_core import from_json
 from sqlalchemy import DateTime, bindparam, text
 
 from activities.client import Heard
@@ -152,4 +153,5 @@ def _parsed(model: type[Body], raw: bytes) -> Body:
         return model.model_validate_json(raw)
     except ValidationError as wrong:
         found = [{**error, "loc": ("body", *error["loc"])} for error in wrong.errors(include_url=False)]
-        raise RequestValidationError(found) from wrong
+        is_json = all(error["type"] != "json_invalid" for error in found)
+        raise RequestValidationError(found, body=from_json(raw) if is_json else None) from wrong

@@ -7,14 +7,19 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field, model_validator
+from sqlalchemy import BigInteger, bindparam, text
 
+from activities.unknown import unknown
 from api.input import Instant, Name, PathId, Sendable
 from api.journeys import operate
-from api.service import Served
+from api.service import Served, Service
 from api.view import record
 from api.writing import Answer, Write
+from db.engine import Transaction
+from db.facts import RecordRow
 from db.reasons import keep_reason
 from db.records import By
+from domain.errors import Refused
 from domain.journey import Operation, Verb
 
 router = APIRouter(tags=["operations"])
@@ -49,6 +54,20 @@ class Operated(BaseModel):
     verb: Verb
 
 
+async def _known(tx: Transaction, service: Service, found: RecordRow, body: OperationIn) -> None:
+    """Raises `Refused` for a rule that the visit does not have; its journey knows those still under way."""
+    if not body.rule:
+        return
+    visit_no = body.visit_no or found.visit_no
+    row = (await tx.execute(_VISIT, {"id": found.id, "visit_no": visit_no})).one_or_none()
+    if row is None:
+        raise Refused("unknown_visit", f"the record has no visit {visit_no}", 404)
+    version = await service.book.version(tx, row.pipeline_id, row.rules_number)
+    rules = [rule.id for rule in version.rules.stages.get(row.stage_id, [])]
+    if body.rule not in rules:
+        raise Refused("unknown_rule", unknown("rule", body.rule, rules), 404)
+
+
 @router.post("/records/{record_id}/operations", response_model=Operated)
 async def operate_on_record(record_id: PathId, body: OperationIn, service: Served, write: Write) -> Response:
     """Have the journey of the record do it; what it refuses is 409."""
@@ -57,10 +76,16 @@ async def operate_on_record(record_id: PathId, body: OperationIn, service: Serve
     operation = Operation(id=write.key or str(uuid4()), **body.model_dump(exclude={"verb", "why"}))
     async with service.database.transaction() as tx:
         kept = await write.reserve(tx, By(body.who, service.clock()))
-        record_type = (await record(tx, record_id)).record_type
+        found = await record(tx, record_id)
+        await _known(tx, service, found, body)
         await keep_reason(tx, operation.id, body.why, service.clock())
     if kept:
         return kept
-    await operate(service, record_type, record_id, body.verb, operation)
+    await operate(service, found.record_type, record_id, body.verb, operation)
     async with service.database.transaction() as tx:
         return await write.keep(tx, Answer(body=Operated(verb=body.verb)))
+
+
+_VISIT = text("""
+select pipeline_id, stage_id, rules_number from visit where record_id = :id and visit_no = :visit_no
+""").bindparams(bindparam("id", type_=BigInteger))

@@ -18,6 +18,7 @@ from db.engine import Transaction
 from db.records import By
 from db.tables import RuleSet as Published
 from domain.errors import Refused
+from domain.fields import Problem
 from domain.rule import RuleSet
 
 router = APIRouter(tags=["rules"])
@@ -30,9 +31,10 @@ class RulesIn(RuleSet, Sendable):
 
 
 class NumberOut(BaseModel):
-    """The version that was published."""
+    """The version that was published, and what should be looked at once more in it."""
 
     number: int
+    warnings: list[Problem] = []
 
 
 class StageOut(BaseModel):
@@ -72,8 +74,8 @@ async def publish_rules(pipeline: PathName, body: RulesIn, service: Served, writ
     async def work(tx: Transaction, by: By) -> Answer:
         rules = RuleSet(stages=body.stages, triggers=body.triggers)
         providers = service.settings.sms_providers
-        number = await publish(tx, pipeline, rules, body.owner, by.at, providers)
-        return Answer(201, NumberOut(number=number))
+        made = await publish(tx, pipeline, rules, body.owner, by.at, providers)
+        return Answer(201, NumberOut(number=made.number, warnings=made.warnings))
 
     return await write(work)
 

@@ -15,6 +15,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from activities.number_series import pattern_problem
 from activities.providers.blobs import StoreAway
+from activities.providers.documents import Job, NotRendered
+from activities.providers.render_process import RenderProcess
 from api.input import Name, PathName, Sendable
 from api.problems import Away
 from api.service import Served, Service
@@ -99,6 +101,12 @@ async def publish_template(template: PathName, body: TemplateIn, service: Served
         raise Refused("wrong_template", "that is no Word document (DOCX)")
     if body.format == "typst" and not _is_text(source):
         raise Refused("wrong_template", "that is no text in UTF-8")
+    try:
+        await RenderProcess().render(Job(body.format, source, b"{}", parse_only=True))
+    except NotRendered as broken:
+        raise Refused("wrong_template", broken.message) from broken
+    except OSError as full:
+        raise Away("busy", "there is no room to look at the template") from full
 
     async def work(tx: Transaction, by: By) -> Answer:
         await tx.execute(_TAKE_TURNS, {"id": template})

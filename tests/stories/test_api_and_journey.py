@@ -213,3 +213,12 @@ async def test_what_an_operator_gives_as_a_reason_is_not_told_to_temporal(
     kept = b"".join(event.SerializeToString() for event in history.events)
     assert b"reschedule" in kept
     assert b"reason of one" not in kept
+
+
+async def test_an_operation_on_a_rule_there_is_not_says_so(api: Api) -> None:
+    record_id = await a_deal(api, PATIENCE)
+    for rule, visit_no, reason in (("zzz", 0, "unknown-rule"), ("patience", 7, "unknown-visit")):
+        asked = {"verb": "skip", "rule": rule, "visit_no": visit_no, "who": "eve"}
+        answer = await api.post(f"/records/{record_id}/operations", json=asked)
+        assert (answer.status_code, answer.json()["type"]) == (404, f"urn:jalon:problem:{reason}")
+    assert answer.json()["detail"] == "the record has no visit 7"

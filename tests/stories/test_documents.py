@@ -183,3 +183,26 @@ async def test_what_is_kept_nowhere_is_gone_and_a_store_that_is_away_comes_back(
     refused(await api.get(f"/documents/{document['id']}/file"), 503, "store-away")
     place.unlink()
     refused(await api.get(f"/documents/{document['id']}/file"), 404, "gone")
+
+
+@pytest.mark.parametrize(("form", "source", "said"), [
+    ("typst", b"= Offer\n#let x = \n)", "main.typ:2:8: expected expression"),
+    ("typst", b"#if true { [a", "main.typ:1"),
+    ("docx", b"{% if client %}", "end of template"),
+    ("docx", b"{{ client ", "line 1"),
+])  # fmt: skip
+async def test_a_template_that_is_not_well_formed_is_refused_with_its_place(
+    api: Api, form: str, source: bytes, said: str
+) -> None:
+    source = word(source.decode()) if form == "docx" else source
+    body = {"title": "Offer", "format": form, "source": base64.b64encode(source).decode()}
+    answer = await api.put("/document-templates/offer", json=body)
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:jalon:problem:wrong-template")
+    assert said in answer.json()["detail"]
+    assert await api.seen("/document-templates") == []
+
+
+async def test_a_template_that_needs_values_is_taken_without_them(api: Api) -> None:
+    source = base64.b64encode(b'#import "jalon.typ": data\n#data.values.missing.deep').decode()
+    body = {"title": "Offer", "format": "typst", "source": source}
+    assert (await api.put("/document-templates/offer", json=body)).status_code == 201

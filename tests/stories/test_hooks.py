@@ -445,3 +445,16 @@ async def test_a_webhook_fires_a_trigger_once_and_forged_ones_do_nothing(hooks: 
     unknown = json.dumps({"name": "stairs_built", "record": deal + 1}).encode()
     answer = await hooks.post("/hooks/bank/events", content=unknown, headers=signed(unknown, hook="m2"))
     assert answer.status_code == 404
+
+
+async def test_what_is_wrong_with_a_report_is_told_with_its_place(hooks: Api) -> None:
+    for path, given, place in (
+        ("bank", {"type": "Payment!"}, "/type"),
+        ("bank", {"type": "payment", "record": "x"}, "/record"),
+        ("bank", {"type": "payment", "colour": "red"}, "/colour"),
+        ("bank/events", {"name": "paid", "record": 0}, "/record"),
+    ):
+        body = json.dumps(given).encode()
+        answer = await hooks.post(f"/hooks/{path}", content=body, headers=signed(body))
+        assert answer.status_code == 422
+        assert place in [error["place"] for error in answer.json()["errors"]], answer.text
