@@ -18,7 +18,13 @@ from domain.journey import GONE, Moved, MoveRecord, RecordActivity
 
 
 async def client_activity(work: Attempts, asked: RecordActivity, at: datetime) -> Moved:
-    """Record it; of a record that is gone a line in the journal says that it came."""
+    """Record each; of a record that is gone a line in the journal says that it came."""
+    for one in (asked.activity, *asked.more):
+        moved = await _client_activity(work, RecordActivity(record_id=asked.record_id, activity=one), at)
+    return moved
+
+
+async def _client_activity(work: Attempts, asked: RecordActivity, at: datetime) -> Moved:
     told = asked.activity
     heard = client.Heard(told.id, told.type, told.at or at, record=asked.record_id, source=told.source)
     try:
@@ -33,7 +39,13 @@ async def client_activity(work: Attempts, asked: RecordActivity, at: datetime) -
 
 
 async def move_record(work: Attempts, asked: MoveRecord, at: datetime) -> Moved:
-    """Move it once, however often the activity is repeated; what refuses the move is in the journal."""
+    """Make each move once, however often the activity is repeated; what refuses one is in the journal."""
+    for one in (asked.move, *asked.more):
+        moved = await _move_record(work, MoveRecord(record_id=asked.record_id, move=one), at)
+    return moved
+
+
+async def _move_record(work: Attempts, asked: MoveRecord, at: datetime) -> Moved:
     record_id, who, bell = asked.record_id, asked.move.by, None
     async with work.database.transaction() as tx:
         locked = await Locked.take(tx, work.book, record_id)

@@ -108,9 +108,11 @@ async def replan(runner: Runner, progress: Progress, asked: Replan) -> Driven:
     after = asked.after
     ended: list[Event] = [Ended(after.visit_no, after.rule, after.n, after.outcome)] if after else []
     ended += hold_ends(asked.ends)
-    await drive.feed(*ended, *changed_at(asked.at, asked.fields))
-    if CLIENT_EDITED in asked.fields and (bell := await client_edited(runner, asked.fields, asked.at)):
-        runner.bells.append(bell)
+    for at, fields in [(asked.at, asked.fields), *((more.at, more.fields) for more in asked.more)]:
+        await drive.feed(*ended, *changed_at(at, fields))
+        ended = []
+        if CLIENT_EDITED in fields and (bell := await client_edited(runner, fields, at)):
+            runner.bells.append(bell)
     await drive.finish()
     locked = runner.locked
     return Driven(progress=progress, face=face_of(locked.record, suspended=locked.suspended()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from temporalio import activity
 
 from activities import heard, operators, visits
 from activities.attempts import Attempts
+from activities.beating import beating
 from activities.catalogue import HOLDS, effects
 from activities.effect import Sending
 from activities.house import House
@@ -41,7 +42,6 @@ from domain.journey import (
 )
 from domain.progress import Progress
 
-BEAT_EVERY = 3.0
 SLOW_ACTS = 4
 """How many acts that are slow, and hold a connection meanwhile, one process does at once."""
 
@@ -75,7 +75,7 @@ class Activities(Attempts):
     def io_queue(self) -> list[Callable[..., Any]]:
         """What talks to other systems and may be slow."""
         return [
-            self._beating(kind, self.sender.send if issubclass(effect, Sending) else self._slowly)
+            beating(kind, self.sender.send if issubclass(effect, Sending) else self._slowly)
             for kind, effect in effects().items()
             if effect.nature == "send"
         ]
@@ -116,19 +116,6 @@ class Activities(Attempts):
 
         return run
 
-    def _beating(
-        self, kind: str, work: Callable[[RuleRun, datetime], Awaitable[Outcome]]
-    ) -> Callable[..., Any]:
-        @activity.defn(name=kind)
-        async def run(asked: RuleRun) -> Outcome:
-            beats = asyncio.create_task(_beat())
-            try:
-                return await work(asked, now())
-            finally:
-                beats.cancel()
-
-        return run
-
     async def _slowly(self, asked: RuleRun, at: datetime) -> Outcome:
         """What is no message, but takes its time inside its transaction: a few at once."""
         async with self._slow:
@@ -156,10 +143,3 @@ class Activities(Attempts):
 def _copy(progress: Progress) -> Progress:
     """A second attempt begins with the machine as it was."""
     return Progress.model_validate_json(progress.model_dump_json())  # a third of what a deep copy takes
-
-
-async def _beat() -> None:
-    """Show that the worker lives, so that its death is noticed before the send's time is out."""
-    while True:
-        activity.heartbeat()
-        await asyncio.sleep(BEAT_EVERY)

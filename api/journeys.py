@@ -14,6 +14,7 @@ from temporalio.client import (
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import QueryRejectCondition
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.problems import Away
@@ -23,6 +24,8 @@ from domain.journey import JourneyState, Operation, Verb, workflow_id
 
 _ASKED_FOR: Final = 2.0  # seconds a reader waits for what the journey says
 _OPERATED_FOR: Final = 10.0
+_RUN_ENDED: Final = "AcceptedUpdateCompletedWorkflow"
+"""What Temporal says of an update that was accepted by a run which ended before it was answered."""
 _AWAY = (RPCError, RuntimeError, OSError, TimeoutError)
 
 
@@ -47,7 +50,8 @@ async def operate(
     try:
         async with asyncio.timeout(_OPERATED_FOR):
             handle = _handle(await service.connect(), record_type, record_id)
-            await handle.execute_update(verb, operation, id=operation.id)
+            while not await operated(handle, verb, operation):
+                pass  # that run ended meanwhile; the next one knows the operation by its id
     except WorkflowUpdateFailedError as failed:
         raise Refused("operation_refused", str(failed.cause), 409) from failed
     except RPCError as error:
@@ -57,6 +61,17 @@ async def operate(
         raise Away("temporal_away", "Temporal does not answer") from error
     except (*_AWAY, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
         raise Away("temporal_away", "Temporal does not answer") from error
+
+
+async def operated(handle: WorkflowHandle[object, object], verb: Verb, operation: Operation) -> bool:
+    """Ask once; False if the run ended before it had answered: then the next one is to be asked the same."""
+    try:
+        await handle.execute_update(verb, operation, id=operation.id)
+    except WorkflowUpdateFailedError as failed:
+        if not (isinstance(failed.cause, ApplicationError) and failed.cause.type == _RUN_ENDED):
+            raise
+        return False
+    return True
 
 
 def _handle(client: Client, record_type: str, record_id: int) -> WorkflowHandle[object, object]:

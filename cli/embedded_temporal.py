@@ -18,6 +18,7 @@ DYNAMIC_CONFIG = (
     "matching.numTaskqueueReadPartitions=1",
     "matching.numTaskqueueWritePartitions=1",
     'history.timerProcessorMaxTimeShift="1ms"',
+    "history.maximumSignalsPerExecution=2000",  # a run hears no more (decision 0025)
     # its HTTP API too answers to this machine's own names alone
     'frontend.httpAllowedHosts=["localhost", "localhost:*", "127.0.0.1", "127.0.0.1:*"]',
 )

@@ -33,6 +33,7 @@ log = structlog.get_logger()
 Connect = Callable[[], Awaitable[Client]]
 _USE_EXISTING = WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING
 _PATIENCE = timedelta(seconds=5)
+_A_MOMENT = (0.05, 0.2, 0.8)
 _MARK_EVERY = 0.2
 
 
@@ -66,12 +67,23 @@ class Doorbell:
         try:
             client = await asyncio.wait_for(self._connect(), _PATIENCE.total_seconds())
             for bell in bells:
-                await deliver(client, bell, self._task_queue)
+                await self._deliver(client, bell)
                 self._rung.append(bell.id)
         except (RPCError, RuntimeError, OSError, TimeoutError) as away:
             log.warning("Temporal does not answer; the relay will ring", bells=len(bells), error=str(away))
         if self._rung and self._marking is None:
             self._marking = asyncio.create_task(self._mark())
+
+    async def _deliver(self, client: Client, bell: Bell) -> None:
+        """A run that is about to end hears nothing for a moment; the next one does."""
+        for pause in _A_MOMENT:
+            try:
+                return await deliver(client, bell, self._task_queue)
+            except RPCError as error:
+                if error.status != RPCStatusCode.RESOURCE_EXHAUSTED:
+                    raise
+                await asyncio.sleep(pause)
+        await deliver(client, bell, self._task_queue)
 
     async def _mark(self) -> None:
         try:

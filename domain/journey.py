@@ -7,15 +7,37 @@ default is left out of payloads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel
 
-from domain.events import Decision, HoldEnd, HoldEnded, Outcome
+from domain.events import Decision
+from domain.heard import (
+    CLIENT_EDITED,
+    ActEnded,
+    Asked,
+    ClientActivity,
+    EndedHold,
+    Entered,
+    FactsChanged,
+    Heard,
+    HoldsEnded,
+    Move,
+    Operation,
+    PlannedStep,
+    Verb,
+    hold_ends,
+)
 from domain.progress import Progress
-from domain.schedule import Due
+
+__all__ = [  # with what it hears, which is a part of it
+    "CLIENT_EDITED", "GONE", "SEARCH_ATTRIBUTES", "TASK_QUEUE", "WORKFLOW", "ActEnded", "Asked", "Book",
+    "ClientActivity", "Driven", "EndedHold", "EnterStage", "Entered", "Face", "FactsChanged", "Flag", "Heard",
+    "HoldsEnded", "JourneyState", "Move", "MoveRecord", "Moved", "Operate", "Operation", "PlannedStep",
+    "PlannedSteps", "RecordActivity", "Replan", "RuleRun", "ScheduleSteps", "Shown", "Turn", "Verb",
+    "for_results", "hold_ends", "io_queue", "workflow_id",
+]  # fmt: skip
 
 WORKFLOW = "Journey"
 TASK_QUEUE = "jalon"
@@ -53,7 +75,9 @@ class Face(BaseModel):
 class JourneyState(BaseModel):
     """All that a journey knows; what it starts with and what continue-as-new carries.
 
-    `wanted` is the highest visit it has heard of, `seen` the request ids of the latest signals and updates.
+    `wanted` is the highest visit it has heard of, `seen` the request ids of the latest signals. `inbox` is
+    what it has yet to see to, the oldest first; `answers` says of the latest operations why they were
+    refused, if so.
     """
 
     record_id: int
@@ -62,96 +86,14 @@ class JourneyState(BaseModel):
     face: Face = Face()
     seen: list[str] = []
     most_events: int = 400  # of one run; then it continues as new
+    inbox: list[Heard] = []
+    answers: dict[str, str] = {}
 
 
 class Shown(JourneyState):
-    """What a journey answers when it is asked. `at_rest`: nothing is under way but timers."""
+    """What a journey answers when it is asked, without inbox. `at_rest`: nothing is under way but timers."""
 
     at_rest: bool = False
-
-
-# -- signals ---------------------------------------------------------------------------------------
-class Entered(BaseModel):
-    """The record entered a stage; the visit itself is read from the database."""
-
-    id: str
-    visit_no: int
-
-
-class EndedHold(HoldEnd):
-    """How an open hold was ended by a transaction outside the journey."""
-
-    visit_no: int
-
-
-class ClientActivity(BaseModel):
-    """The client did something. `id` is its external id: the same id twice is one act.
-
-    `at` is when it happened, by default when the journey hears of it. `recorded` says that a transaction
-    has written it already, `ends` which holds that transaction ended, `changed` which results, by full
-    reference, something waits for.
-    """
-
-    id: str
-    type: str = ""
-    at: AwareDatetime | None = None
-    source: str = ""
-    recorded: bool = False
-    ends: list[EndedHold] = []
-    changed: list[str] = []
-
-
-class HoldsEnded(BaseModel):
-    """Holds that a transaction outside the journey ended: a task that a chain waited for is done with.
-
-    `changed`: the results, by full reference, that something waits for.
-    """
-
-    id: str
-    ends: list[EndedHold]
-    changed: list[str] = []
-
-
-def hold_ends(ends: Sequence[EndedHold]) -> list[HoldEnded]:
-    """What the machine hears of them."""
-    told = [HoldEnd.model_validate(end.model_dump(exclude={"visit_no"})) for end in ends]
-    return [HoldEnded(end.visit_no, hold) for end, hold in zip(ends, told, strict=True)]
-
-
-CLIENT_EDITED = "client"
-"""Among the fields that changed: they are of a client, and were edited elsewhere."""
-
-
-class FactsChanged(BaseModel):
-    """Fields, by full reference, that something pending may depend on; also `zone`, `calendar`, `absence`."""
-
-    id: str
-    at: AwareDatetime
-    fields: list[str]
-
-
-class Move(BaseModel):
-    """A request to move the record to another stage of its pipeline. `by`: an employee, or `api`."""
-
-    id: str
-    stage: str
-    by: str = "api"
-
-
-# -- updates ---------------------------------------------------------------------------------------
-Verb = Literal["run_now", "skip", "reschedule", "suspend", "resume"]
-
-
-class Operation(BaseModel):
-    """What an operator asks for: of one step (`run_now`, `skip`, `reschedule`) or the record (`suspend`,
-    `resume`). `who` stands in the journal, and so does the reason, which PostgreSQL keeps under the `id`
-    (`db.reasons`). `due` is for `reschedule`."""
-
-    id: str
-    who: str
-    visit_no: int = 0
-    rule: str = ""
-    due: AwareDatetime | None = None
 
 
 # -- activities ------------------------------------------------------------------------------------
@@ -164,7 +106,10 @@ class EnterStage(BaseModel):
 
 class Replan(BaseModel):
     """Facts changed: pending steps and open holds follow. `after`: the act that changed them, `ends`: the
-    holds that ended and whose results they are."""
+    holds that ended and whose results they are.
+
+    `more` are further changes, heard one after the other.
+    """
 
     record_id: int
     progress: Progress
@@ -172,21 +117,13 @@ class Replan(BaseModel):
     fields: list[str]
     after: ActEnded | None = None
     ends: list[EndedHold] = []
+    more: list[FactsChanged] = []
 
 
 def for_results(heard: HoldsEnded | ClientActivity, record_id: int, progress: Progress) -> Replan:
     """Judge what waits for the results of holds that ended, together with their ends."""
     at, fields = heard.ends[0].at, heard.changed
     return Replan(record_id=record_id, progress=progress, at=at, fields=fields, ends=heard.ends)
-
-
-class ActEnded(BaseModel):
-    """An act and what came of it."""
-
-    visit_no: int
-    rule: str
-    n: int
-    outcome: Outcome
 
 
 class Operate(BaseModel):
@@ -239,15 +176,6 @@ class ScheduleSteps(BaseModel):
     turns: list[Turn]
 
 
-class PlannedStep(BaseModel):
-    """The due time of a step, computed at `at`."""
-
-    visit_no: int
-    rule: str
-    due: Due
-    at: datetime
-
-
 class PlannedSteps(BaseModel):
     steps: list[PlannedStep] = []
 
@@ -260,17 +188,19 @@ class Book(BaseModel):
 
 
 class RecordActivity(BaseModel):
-    """Record a client activity that the journey was told of directly."""
+    """Record client activities that the journey was told of directly, one after the other."""
 
     record_id: int
     activity: ClientActivity
+    more: list[ClientActivity] = []
 
 
 class MoveRecord(BaseModel):
-    """Move the record through the write path."""
+    """Move the record through the write path, as often as was asked."""
 
     record_id: int
     move: Move
+    more: list[Move] = []
 
 
 GONE = "gone"

@@ -7,6 +7,7 @@ other processes stands in their logs.
 from __future__ import annotations
 
 import logging
+import re
 from typing import Final
 
 SAYS: Final = "Failing workflow task"
@@ -20,12 +21,15 @@ class _Ear(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.heard: list[str] = []
+        self.on_purpose: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if failed(said := record.getMessage()):
+        said = record.getMessage()
+        if failed(said) and not self.on_purpose.intersection(_RUN.findall(said)):
             self.heard.append(said[:600])
 
 
+_RUN: Final = re.compile(r"'run_id': '([^']+)'")
 _EAR: Final = _Ear()
 
 
@@ -34,10 +38,20 @@ def failed(line: str) -> bool:
     return SAYS in line and STARVED not in line
 
 
-def heard() -> list[str]:
-    """What failed since this was asked last."""
+def so_far() -> list[str]:
+    """What has failed in the present test. The core says it a little later than it happens."""
+    return [*_EAR.heard]
+
+
+def take() -> list[str]:
+    """What has failed in the test that ends."""
     found, _EAR.heard = _EAR.heard, []
     return found
+
+
+def forget(lines: list[str]) -> None:
+    """These failed on purpose, and whatever else is said of the same runs."""
+    _EAR.on_purpose.update(run for line in lines for run in _RUN.findall(line))
 
 
 def listen() -> None:

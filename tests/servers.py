@@ -44,7 +44,10 @@ async def temporal_server() -> WorkflowEnvironment:
     from domain.journey import SEARCH_ATTRIBUTES
 
     failed_tasks.listen()
-    dynamic = ("frontend.WorkflowTimeSkippingEnabled=true", 'history.timerProcessorMaxTimeShift="1ms"')
+    dynamic = (
+        "frontend.WorkflowTimeSkippingEnabled=true", 'history.timerProcessorMaxTimeShift="1ms"',
+        "history.maximumSignalsPerExecution=2000",
+    )  # fmt: skip
     key_of = {
         "Keyword": SearchAttributeKey.for_keyword,
         "KeywordList": SearchAttributeKey.for_keyword_list,

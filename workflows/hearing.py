@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from domain.events import Event
-    from domain.journey import (
+    from domain.heard import (
+        Asked,
         ClientActivity,
         Entered,
         FactsChanged,
+        Heard,
         HoldsEnded,
-        JourneyState,
         Move,
         Operation,
-        Shown,
         Verb,
     )
+    from domain.journey import JourneyState, Shown
 
-REMEMBERED = 50  # request ids of signals and updates
-
-
-class Asked(NamedTuple):
-    """What an operator asked for."""
-
-    verb: Verb
-    operation: Operation
-
-
-Heard = Event | ClientActivity | FactsChanged | HoldsEnded | Move | Asked
+REMEMBERED = 50  # request ids of signals, and answers to operators
+ABANDON = workflow.HandlerUnfinishedPolicy.ABANDON  # who asks again is answered by the next run
 
 
 class Hearing:
-    """The ears of a journey. What is heard waits in the inbox, in order; the same id twice is heard once."""
+    """The ears of a journey.
+
+    What is heard waits in the inbox, in order, until it has been seen to; with the state it goes on into the
+    next run. The same id twice is heard once.
+    """
 
     def __init__(self, state: JourneyState) -> None:
         self._state = state
-        self._inbox: list[Heard] = []
-        self._answers: dict[str, str] = {}  # why an operation was refused, by its id
 
     def _busy(self) -> bool:
         """Whether anything is under way but timers."""
@@ -52,42 +43,43 @@ class Hearing:
 
     @workflow.signal
     def client_activity(self, heard: ClientActivity) -> None:
-        self._hear_once(heard.id, heard)
+        self._hear_once(heard.id, Heard(activity=heard))
 
     @workflow.signal
     def facts_changed(self, heard: FactsChanged) -> None:
-        self._hear_once(heard.id, heard)
+        self._hear_once(heard.id, Heard(facts=heard))
 
     @workflow.signal
     def hold_ended(self, heard: HoldsEnded) -> None:
-        self._hear_once(heard.id, heard)
+        self._hear_once(heard.id, Heard(holds=heard))
 
     @workflow.signal
     def move(self, heard: Move) -> None:
-        self._hear_once(heard.id, heard)
+        self._hear_once(heard.id, Heard(move=heard))
 
     @workflow.query
     def state(self) -> Shown:
-        """All that the journey knows."""
-        return Shown(**dict(self._state), at_rest=not self._busy())
+        """All that the journey knows, save what it has yet to see to."""
+        known = dict(self._state) | {"inbox": [], "answers": {}}
+        return Shown(**known, at_rest=not self._busy())
 
-    @workflow.update
+    @workflow.update(unfinished_policy=ABANDON)
     async def run_now(self, asked: Operation) -> None:
         await self._operate("run_now", asked)
 
-    @workflow.update
+    @workflow.update(unfinished_policy=ABANDON)
     async def skip(self, asked: Operation) -> None:
         await self._operate("skip", asked)
 
-    @workflow.update
+    @workflow.update(unfinished_policy=ABANDON)
     async def reschedule(self, asked: Operation) -> None:
         await self._operate("reschedule", asked)
 
-    @workflow.update
+    @workflow.update(unfinished_policy=ABANDON)
     async def suspend(self, asked: Operation) -> None:
         await self._operate("suspend", asked)
 
-    @workflow.update
+    @workflow.update(unfinished_policy=ABANDON)
     async def resume(self, asked: Operation) -> None:
         await self._operate("resume", asked)
 
@@ -121,7 +113,7 @@ class Hearing:
 
     def _pending(self, asked: Operation) -> None:
         self._named(asked)
-        if asked.id in self._state.seen:  # asked again after continue-as-new: it has been done
+        if self._known(asked):  # asked again, perhaps in a later run
             return
         progress = self._state.progress
         step = progress.step(asked.visit_no or progress.visit_no, asked.rule)
@@ -129,16 +121,23 @@ class Hearing:
             what = f"{asked.rule!r} is not pending"
             raise ApplicationError(what, type="not_pending", non_retryable=True)
 
-    def _hear_once(self, request: str, heard: Heard) -> bool:
-        if request in self._state.seen:
-            return False
-        self._state.seen = [*self._state.seen[1 - REMEMBERED :], request]
-        self._inbox.append(heard)
-        return True
+    def _hear_once(self, request: str, heard: Heard) -> None:
+        if request not in self._state.seen:
+            self._state.seen = [*self._state.seen[1 - REMEMBERED :], request]
+            self._state.inbox.append(heard)
+
+    def _known(self, asked: Operation) -> bool:
+        waiting = (heard.asked.operation.id for heard in self._state.inbox if heard.asked)
+        return asked.id in self._state.answers or asked.id in waiting
 
     async def _operate(self, verb: Verb, asked: Operation) -> None:
-        if not self._hear_once(asked.id, Asked(verb, asked)):
-            return
-        await workflow.wait_condition(lambda: asked.id in self._answers)
-        if refused := self._answers.pop(asked.id):
+        if not self._known(asked):
+            self._state.inbox.append(Heard(asked=Asked(verb=verb, operation=asked)))
+        await workflow.wait_condition(lambda: asked.id in self._state.answers)
+        if refused := self._state.answers[asked.id]:
             raise ApplicationError(refused, type="refused", non_retryable=True)
+
+    def _answer(self, asked: Operation, refused: str) -> None:
+        """Say what came of it: `refused` is why not. It is remembered for who asks again."""
+        latest = [*self._state.answers.items()][1 - REMEMBERED :]
+        self._state.answers = dict(latest) | {asked.id: refused}

@@ -1,69 +1,59 @@
 """The thin shell around the state machine: what is heard becomes events, what is under way is made so.
 
-After each event `Progress.resume()` says which acts, timers and questions are under way; the shell starts
-what is missing and cancels timers that are no longer wanted. It knows no kind of rule: the type of an
-activity is the kind. Handlers of signals only record, so that none is lost over continue-as-new.
+Handlers of signals and updates only record. The loop sees to one thing after the other: it opens visits
+first, then takes what was heard in its order. A run ends when it has had its events; all it knows, and what
+it has yet to see to, goes on with the state.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError
 
-from workflows.hearing import Asked, Heard, Hearing
-from workflows.showing import attributes, details
+from workflows.under_way import UnderWay
 
 with workflow.unsafe.imports_passed_through():
-    from domain.events import TRIGGER, Arm, Ended, Fired, Outcome, Plan, Planned, Run
+    from domain.events import Ended, Fired, Planned
+    from domain.heard import ActEnded, Asked, ClientActivity, FactsChanged, Heard, HoldsEnded, Move, hold_ends
     from domain.journey import (
         GONE,
         WORKFLOW,
-        ActEnded,
-        Book,
-        ClientActivity,
         Driven,
         EnterStage,
-        FactsChanged,
-        HoldsEnded,
         JourneyState,
-        Move,
         Moved,
         MoveRecord,
         Operate,
-        PlannedSteps,
         RecordActivity,
         Replan,
-        RuleRun,
-        ScheduleSteps,
-        Turn,
         for_results,
-        hold_ends,
-        io_queue,
     )
-    from domain.plan import Step
 
-RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
-DATABASE = timedelta(seconds=10)  # what an activity on the database may take
-SEND, BEAT = timedelta(minutes=3), timedelta(seconds=10)
-AT_A_STAGE = 200  # events of a run after which a new stage begins a new run
+AT_A_STAGE: Final = 200  # events of a run after which a new stage begins a new run
+PATIENCE: Final = 4
+"""So many times its events a run may have while an operator waits for an answer, or something hangs."""
+HANGS: Final = timedelta(seconds=10)
+AT_LEAST: Final = 10
+"""So much a run sees to, however much was heard before it began."""
+CARRIED: Final = 2000
+"""So much that was heard goes on into the next run; with more than that the run goes on."""
+CROWD, TOGETHER = 100, 25
+"""Where so much waits, so many of a kind are seen to together."""
 
 
 @workflow.defn(name=WORKFLOW)
-class Journey(Hearing):
+class Journey(UnderWay):
     """Follows one record from its creation to its deletion."""
 
     @workflow.init
     def __init__(self, state: JourneyState) -> None:
         super().__init__(state)
-        self._timers: dict[tuple[int, str], tuple[datetime, asyncio.Task[None]]] = {}
-        self._under_way: dict[tuple[int, str, int], asyncio.Task[None]] = {}
-        self._asking = 0  # activities the loop itself waits for
+        self._driving: datetime | None = None  # since when the loop waits for what it sees to
+        self._seen_to = 0
         self._gone = False
 
     # -- the loop ------------------------------------------------------------------------------
@@ -73,29 +63,26 @@ class Journey(Hearing):
         self._go_on()
         while not self._finished():
             await workflow.wait_condition(
-                lambda: (
-                    self._behind() or bool(self._inbox) or self._unjudged()
-                    or self._may_continue_as_new() or self._finished()
-                )
-            )  # fmt: skip
-            if self._finished():
-                break
-            if self._behind():
-                if self._events() > AT_A_STAGE and self._calm():
-                    self._continue_as_new()
-                await self._enter()
-            elif self._unjudged():
-                await self._judge()
-            elif self._inbox:
-                await self._take(self._inbox.pop(0))
-            else:
+                lambda: self._may_work() or self._ripe() or self._overripe() or self._finished()
+            )
+            if self._ripe():
                 self._continue_as_new()
+            if self._overripe():
+                self._call_off()
+            elif self._may_work():
+                await self._see_to_one()
             self._go_on()
         if self._state.wanted > self._state.progress.visit_no:  # restored while it wound up
             self._continue_as_new()
 
+    def _has_work(self) -> bool:
+        return self._behind() or self._unjudged() or bool(self._state.inbox)
+
+    def _may_work(self) -> bool:
+        return self._has_work() and not (self._called_off and self._may_carry())
+
     def _busy(self) -> bool:
-        waits = self._inbox or self._under_way or self._asking or self._behind() or self._unjudged()
+        waits = self._has_work() or self._acting or self._driving
         return bool(waits or self._state.progress.unbooked)
 
     def _unjudged(self) -> bool:
@@ -106,21 +93,82 @@ class Journey(Hearing):
         progress = self._state.progress
         return not self._gone and max(self._state.wanted, progress.moved_to) > progress.visit_no
 
-    def _calm(self) -> bool:
-        at_work = self._under_way or self._inbox or self._unjudged()
-        return not at_work and workflow.all_handlers_finished()
-
-    def _events(self) -> int:
-        return workflow.info().get_current_history_length()
-
-    def _may_continue_as_new(self) -> bool:
-        return self._calm() and not self._behind() and self._events() > self._state.most_events
-
     def _finished(self) -> bool:
-        return self._gone and self._calm() and not self._state.progress.unbooked
+        under_way = self._acting or self._has_work() or self._state.progress.unbooked
+        return self._gone and not under_way and workflow.all_handlers_finished()
+
+    # -- the end of a run ----------------------------------------------------------------------
+    def _ripe(self) -> bool:
+        """Whether the next run may begin: this one has had its events, nothing is under way but timers."""
+        if self._acting or not self._may_carry():
+            return False
+        if self._called_off:
+            return True
+        most = min(self._state.most_events, AT_A_STAGE) if self._behind() else self._state.most_events
+        if any(heard.asked for heard in self._state.inbox):
+            most = PATIENCE * self._state.most_events
+        events = workflow.info().get_current_history_length()
+        return events > most and (self._seen_to >= AT_LEAST or not self._has_work())
+
+    def _overripe(self) -> bool:
+        """Whether the run has far too many events to wait for something that hangs, or is tried again."""
+        events = workflow.info().get_current_history_length()
+        if self._called_off or not self._may_carry() or events <= PATIENCE * self._state.most_events:
+            return False
+        since = [begun.at for begun in self._acting.values()] + ([self._driving] if self._driving else [])
+        return any(workflow.now() - at > HANGS for at in since)
+
+    def _may_carry(self) -> bool:
+        return not self._gone and len(self._state.inbox) <= CARRIED
 
     def _continue_as_new(self) -> None:
+        self._state.progress.unbooked = self._given_back + self._state.progress.unbooked
         workflow.continue_as_new(self._state)
+
+    # -- seeing to it --------------------------------------------------------------------------
+    async def _see_to_one(self) -> None:
+        """See to what is first, unless the run has to end before that is done: then the next run does it."""
+        self._driving = workflow.now()
+        work = asyncio.create_task(self._one())
+        await workflow.wait_condition(lambda: work.done() or self._overripe())
+        if not work.done():
+            self._call_off()
+            work.cancel()
+        try:
+            await work
+        except ActivityError as error:
+            if not self._was_called_off(error):
+                raise
+        finally:
+            self._driving = None
+        self._seen_to += 1
+
+    async def _one(self) -> None:
+        if self._behind():
+            await self._enter()
+        elif self._unjudged():
+            await self._judge()
+        else:
+            alike = self._alike()
+            await self._take(*alike)
+            done = {id(heard) for heard in alike}
+            self._state.inbox = [heard for heard in self._state.inbox if id(heard) not in done]
+
+    def _alike(self) -> list[Heard]:
+        """What is first in the inbox; in a crowd together with more of its kind.
+
+        Facts and what the client did may pass each other, for neither changes what the other means.
+        """
+        inbox = self._state.inbox
+        alike = inbox[:1]
+        if len(inbox) < CROWD:
+            return alike
+        for heard in inbox[1:CROWD]:
+            if _of_a_kind(heard, inbox[0]) and len(alike) < TOGETHER:
+                alike.append(heard)
+            elif not (_may_pass(heard) and _may_pass(inbox[0])):
+                break
+        return alike
 
     async def _enter(self) -> None:
         """One activity opens the visits that were missed, does what is due, and hands the machine back."""
@@ -128,37 +176,15 @@ class Journey(Hearing):
         wanted = max(self._state.wanted, led)
         self._state.wanted = 0  # what is heard of meanwhile is to be opened yet
         asked = EnterStage(record_id=self._state.record_id, progress=self._state.progress)
-        await self._drive("enter_stage", asked, f"visit {wanted}")
+        try:
+            await self._drive("enter_stage", asked, f"visit {wanted}")
+        except ActivityError:
+            self._state.wanted = max(self._state.wanted, wanted)
+            raise
         progress = self._state.progress
         self._state.wanted = max(self._state.wanted, progress.visit_no)
         if progress.moved_to == led:  # else a transition of this very drive leads on
             progress.moved_to = min(led, progress.visit_no)  # there is no such visit, or it is open
-
-    async def _take(self, heard: Heard) -> None:
-        record_id, progress = self._state.record_id, self._state.progress
-        match heard:
-            case FactsChanged():
-                replan = Replan(record_id=record_id, progress=progress, at=heard.at, fields=heard.fields)
-                await self._drive("replan", replan, ", ".join(heard.fields))
-            case Asked(verb, operation):
-                operate = Operate(record_id=record_id, progress=progress, verb=verb, operation=operation)
-                said = f"{verb} {operation.rule}"
-                self._answers[operation.id] = await self._drive("operate", operate, said)
-            case HoldsEnded() | ClientActivity(recorded=True):
-                if heard.changed:  # something waits for the results
-                    await self._drive("replan", for_results(heard, record_id, progress), "results")
-                else:
-                    progress.on(*hold_ends(heard.ends))
-            case ClientActivity():
-                asked = RecordActivity(record_id=record_id, activity=heard)
-                self._moved(await self._execute("record_client_activity", asked, Moved))
-            case Move():
-                moving = MoveRecord(record_id=record_id, move=heard)
-                self._moved(await self._execute("move_record", moving, Moved))
-            case Ended():
-                await self._ended(heard)
-            case _:
-                progress.on(heard)
 
     async def _judge(self) -> None:
         """Acts are back beside which facts changed: what these mean for what is pending is found out."""
@@ -166,137 +192,74 @@ class Journey(Hearing):
         replan = Replan(record_id=record_id, progress=progress, at=progress.unjudged[0].at, fields=[])
         await self._drive("replan", replan, "what was heard meanwhile")
 
+    async def _take(self, heard: Heard, *more: Heard) -> None:
+        """See to what was heard first, and to more of its kind if there is more."""
+        record_id, progress = self._state.record_id, self._state.progress
+        match heard:
+            case Heard(fired=at) if at:
+                progress.on(Fired(at))
+            case Heard(ended=ActEnded() as act):
+                await self._ended(act)
+            case Heard(planned=step) if step:
+                self._returned.discard((step.visit_no, step.rule, -1))
+                progress.on(Planned(step.visit_no, step.rule, step.due, step.at))
+            case Heard(holds=HoldsEnded() as told) | Heard(activity=ClientActivity(recorded=True) as told):
+                if told.changed:  # something waits for the results
+                    await self._drive("replan", for_results(told, record_id, progress), "results")
+                else:
+                    progress.on(*hold_ends(told.ends))
+            case Heard(facts=FactsChanged() as facts):
+                replan = Replan(record_id=record_id, progress=progress, at=facts.at, fields=facts.fields)
+                replan.more = [one.facts for one in more if one.facts]
+                await self._drive("replan", replan, ", ".join(facts.fields) + _and_more(more))
+            case Heard(activity=ClientActivity() as activity):
+                record = RecordActivity(record_id=record_id, activity=activity)
+                record.more = [one.activity for one in more if one.activity]
+                self._moved(await self._execute("record_client_activity", record, Moved))
+            case Heard(move=Move() as move):
+                moves = MoveRecord(record_id=record_id, move=move)
+                moves.more = [one.move for one in more if one.move]
+                self._moved(await self._execute("move_record", moves, Moved))
+            case Heard(asked=Asked(verb=verb, operation=operation)):
+                operate = Operate(record_id=record_id, progress=progress, verb=verb, operation=operation)
+                refused = await self._drive("operate", operate, f"{verb} {operation.rule}")
+                self._answer(operation, refused)
+
     def _moved(self, moved: Moved) -> None:
         """What came of a request; a record that is gone is looked at, whatever visit it was in."""
         gone = self._state.progress.visit_no + 1 if moved.refused == GONE and not self._gone else 0
         self._state.wanted = max(self._state.wanted, moved.visit_no, gone)
 
-    async def _ended(self, ended: Ended) -> None:
-        self._under_way.pop((ended.visit_no, ended.rule, ended.n), None)
-        if not ended.outcome.changed:
-            self._state.progress.on(ended)
-            return
-        after = ActEnded(visit_no=ended.visit_no, rule=ended.rule, n=ended.n, outcome=ended.outcome)
-        replan = Replan(
-            record_id=self._state.record_id, progress=self._state.progress, at=ended.outcome.at,
-            fields=ended.outcome.changed, after=after,
-        )  # fmt: skip
-        await self._drive("replan", replan, f"after {ended.rule}")
+    async def _ended(self, act: ActEnded) -> None:
+        if act.outcome.changed:
+            replan = Replan(
+                record_id=self._state.record_id, progress=self._state.progress, at=act.outcome.at,
+                fields=act.outcome.changed, after=act,
+            )  # fmt: skip
+            await self._drive("replan", replan, f"after {act.rule}")
+        else:
+            self._state.progress.on(Ended(act.visit_no, act.rule, act.n, act.outcome))
+        self._returned.discard((act.visit_no, act.rule, act.n))
 
     async def _drive(self, activity: str, asked: Any, summary: str) -> str:
         """Let an activity drive the machine; what happens meanwhile waits. Answers why it refused."""
         driven: Driven = await self._execute(activity, asked, Driven, summary)
         self._state.progress, self._state.face = driven.progress, driven.face
         self._gone = self._gone or driven.gone
+        self._called_off = self._called_off and not self._gone  # there is no next run
         return driven.refused
 
-    async def _execute(self, activity: str, asked: Any, answer: type | None, summary: str = "") -> Any:
-        self._asking += 1
-        try:
-            return await workflow.execute_activity(
-                activity, asked, result_type=answer, start_to_close_timeout=DATABASE, retry_policy=RETRY,
-                summary=summary or None,
-            )  # fmt: skip
-        finally:
-            self._asking -= 1
 
-    # -- what is under way ---------------------------------------------------------------------
-    def _go_on(self) -> None:
-        """Make what is under way what the machine says is under way.
+def _may_pass(heard: Heard) -> bool:
+    return bool(heard.facts or (heard.activity and not heard.activity.recorded))
 
-        While it is behind, nothing is begun: the next thing is to open a visit, which may call it off.
-        """
-        if self._behind():
-            return
-        wanted: dict[tuple[int, str], datetime] = {}
-        turns: list[Turn] = []
-        for command in self._state.progress.resume():
-            match command:
-                case Arm(visit_no, rule, due):
-                    wanted[visit_no, rule] = due
-                case Run():
-                    self._act(command)
-                case Plan(visit_no, rule):
-                    turns += self._turn(visit_no, rule)
-        self._keep_timers(wanted)
-        if turns:
-            self._ask(turns)
-        if self._state.progress.unbooked and not self._inbox:
-            decisions, self._state.progress.unbooked = self._state.progress.unbooked, []
-            book = Book(record_id=self._state.record_id, decisions=decisions)
-            self._start((0, "book", self._events()), self._book(book))
-        self._show()
 
-    def _keep_timers(self, wanted: dict[tuple[int, str], datetime]) -> None:
-        for key in [k for k, (due, _) in self._timers.items() if wanted.get(k) != due]:
-            self._timers.pop(key)[1].cancel()
-        for key, due in wanted.items():
-            if key not in self._timers:
-                self._timers[key] = due, asyncio.create_task(self._timer(key, due))
+def _of_a_kind(one: Heard, other: Heard) -> bool:
+    """Whether one activity may see to both."""
+    if one.move and other.move:
+        return True
+    return _may_pass(one) and _may_pass(other) and bool(one.facts) == bool(other.facts)
 
-    async def _timer(self, key: tuple[int, str], due: datetime) -> None:
-        left = (due - workflow.now()).total_seconds()
-        if left > 0:
-            step = self._state.progress.step(*key)
-            await workflow.sleep(left, summary=f"{step.kind} {step.rule}" if step else key[1])
-        if self._timers.get(key, (None, None))[0] == due:  # a cancellation can be lost
-            self._inbox.append(Fired(max(due, workflow.now())))
 
-    def _act(self, run: Run) -> None:
-        key = (run.visit_no, run.rule, run.n)
-        if key in self._under_way:
-            return
-        step = self._state.progress.step(run.visit_no, run.rule)
-        decisions, self._state.progress.unbooked = self._state.progress.unbooked, []
-        own = {"record_id": self._state.record_id, "visit_no": run.visit_no, "rule": run.rule, "n": run.n}
-        asked = RuleRun.model_validate(own | {"decisions": decisions})
-        if step:
-            asked.turn, asked.due, asked.released = step.turn, step.due, step.released
-        self._start(key, self._rule(run, step, asked))
-
-    async def _rule(self, run: Run, step: Step | None, asked: RuleRun) -> None:
-        kind, sends = (step.kind, step.nature == "send") if step else ("control", False)
-        kind = "trigger" if run.rule.startswith(TRIGGER) else kind
-        try:
-            outcome = await workflow.execute_activity(
-                kind, asked, result_type=Outcome, retry_policy=RETRY,
-                task_queue=io_queue(workflow.info().task_queue) if sends else None,
-                start_to_close_timeout=SEND if sends else DATABASE, heartbeat_timeout=BEAT if sends else None,
-                summary=f"{run.rule} · visit {run.visit_no}" + (f" · act {run.n}" if run.n else ""),
-            )  # fmt: skip
-        except ActivityError as error:
-            outcome = Outcome(result="failed", reason=type(error.cause).__name__, at=workflow.now())
-        self._inbox.append(Ended(run.visit_no, run.rule, run.n, outcome))
-
-    def _turn(self, visit_no: int, rule: str) -> list[Turn]:
-        step = self._state.progress.step(visit_no, rule)
-        if step is None or step.turn is None or (visit_no, rule, -1) in self._under_way:
-            return []
-        return [Turn(visit_no=visit_no, rule=rule, turn=step.turn)]
-
-    def _ask(self, turns: list[Turn]) -> None:
-        """Have due times computed that follow from facts."""
-        task = asyncio.create_task(self._schedule(turns))
-        for turn in turns:
-            self._under_way[turn.visit_no, turn.rule, -1] = task
-
-    async def _schedule(self, turns: list[Turn]) -> None:
-        asked = ScheduleSteps(record_id=self._state.record_id, turns=turns)
-        found: PlannedSteps = await self._execute("schedule_steps", asked, PlannedSteps, turns[0].rule)
-        for turn in turns:
-            self._under_way.pop((turn.visit_no, turn.rule, -1), None)
-        self._inbox += [Planned(s.visit_no, s.rule, s.due, s.at) for s in found.steps]
-
-    async def _book(self, book: Book) -> None:
-        key = next(k for k, task in self._under_way.items() if task is asyncio.current_task())
-        await self._execute("book", book, None)
-        self._under_way.pop(key, None)
-
-    def _start(self, key: tuple[int, str, int], work: Coroutine[Any, Any, None]) -> None:
-        self._under_way[key] = asyncio.create_task(work)
-
-    def _show(self) -> None:
-        """Tell the Web UI: details cost no event, attributes one, so only when they change."""
-        workflow.set_current_details(details(self._state))
-        if changed := attributes(self._state, workflow.info().typed_search_attributes):
-            workflow.upsert_search_attributes(changed)
+def _and_more(more: tuple[Heard, ...]) -> str:
+    return f" and {len(more)} more" if more else ""

@@ -23,6 +23,7 @@ from activities import client
 from activities.announcing import facts_changed
 from activities.catalogue import nature
 from activities.house import House
+from api.journeys import operated
 from db import records
 from db.creation import NewRecord, create
 from db.doorbell import Doorbell
@@ -331,7 +332,8 @@ class Deal(Traces):
         asked = Operation(**{"id": uuid4().hex, "who": "eve", "rule": rule} | more)
         async with self.product.database.transaction() as tx:
             await keep_reason(tx, asked.id, why, utc_now())
-        await self.handle.execute_update(verb, asked)
+        while not await operated(self.handle, verb, asked):
+            pass
 
 
 _UNHEARD = "select 1 from outbox where record_id = :id"

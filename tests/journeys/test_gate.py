@@ -97,12 +97,10 @@ async def test_a_task_that_fails_is_heard_of_and_stands_in_the_history(
         state = JourneyState(record_id=2, wanted=int(raises))
         handle = await server.client.start_workflow(WORKFLOW, state, id="deal-2", task_queue=QUEUE)
         await handle.signal("entered")
-        failed: list[str] = []
         wrong: list[str] = []
         async with asyncio.timeout(30):
-            while not failed or not wrong:
+            while not failed_tasks.so_far() or not wrong:
                 await asyncio.sleep(0.05)
-                failed += failed_tasks.heard()
                 wrong = [line for line in (await look(server.client)).wrong if "task failed at event" in line]
         await handle.terminate()
-    assert all(failed_tasks.failed(line) for line in failed)
+    assert all(failed_tasks.failed(line) for line in failed_tasks.so_far())

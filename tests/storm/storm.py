@@ -97,7 +97,7 @@ class Storm:
             await builders.company(tx, calendar=None)
             await builders.pipeline(tx, self.pipeline, builders.SALES)
             listed = {stage: rules(of) for stage, of in stages.items()}
-            await builders.rule_set(tx, listed, pipeline=self.pipeline, at=_now())
+            await builders.rule_set(tx, listed, pipeline=self.pipeline, at=now())
 
     async def blow(self, entries: int) -> None:
         """Drive records until so many stages have been entered."""
@@ -118,27 +118,37 @@ class Storm:
         return left
 
     # -- one record ----------------------------------------------------------------------------
-    async def _record(self, entries: int) -> None:
-        fields = {"visit_at": self._soon()}
+    async def begin(self, most_events: int) -> tuple[int, WorkflowHandle[Any, Any]]:
+        """A record whose journey has tasks of a second, and begins a new run so soon."""
         new = NewRecord(
-            type="deal", pipeline=self.pipeline, title="A roof", responsible="ada", fields=fields
-        )
+            type="deal", pipeline=self.pipeline, title="A roof", responsible="ada",
+            fields={"visit_at": self._soon()},
+        )  # fmt: skip
         async with self.database.transaction() as tx:
-            made = await create(tx, self.ids, new, By("eve", _now()))
+            made = await create(tx, self.ids, new, By("eve", now()))
         record = made.record.id
-        most = self.dice.choice((40, 100, 400))
-        state = JourneyState(record_id=record, wanted=1, face=made.bell.face, most_events=most)
+        state = JourneyState(record_id=record, wanted=1, face=made.bell.face, most_events=most_events)
         handle: WorkflowHandle[Any, Any] = await self.client.start_workflow(
             WORKFLOW, state, id=workflow_id("deal", record), task_queue=self.queue, task_timeout=TASK
         )
         self.records.append(record)
         self.entries += 1
+        return record, handle
+
+    async def move(self, record: int) -> None:
+        """Move it to whatever stage."""
+        stage = self.dice.choice(STAGES)
+        await self._write(record, lambda locked, by: records.move(locked, stage, by))
+        self.entries += 1
+
+    async def _record(self, entries: int) -> None:
+        record, handle = await self.begin(self.dice.choice((40, 100, 400)))
         for _ in range(entries):
             await asyncio.gather(*(what(record, handle) for what in self._at_once()))
             await asyncio.sleep(self.dice.choice((0, 0, 0.02, 0.1, 0.3)))
 
     def _soon(self) -> str:
-        return (_now() + timedelta(seconds=self.dice.uniform(0, 3))).isoformat()
+        return (now() + timedelta(seconds=self.dice.uniform(0, 3))).isoformat()
 
     def _at_once(self) -> list[Callable[[int, WorkflowHandle[Any, Any]], Awaitable[None]]]:
         every = [
@@ -149,9 +159,7 @@ class Storm:
 
     async def _move(self, record: int, _: WorkflowHandle[Any, Any]) -> None:
         await asyncio.sleep(self.dice.choice((0, 0.01, 0.05)))
-        stage = self.dice.choice(STAGES)
-        await self._write(record, lambda locked, by: records.move(locked, stage, by))
-        self.entries += 1
+        await self.move(record)
 
     async def _edit(self, record: int, _: WorkflowHandle[Any, Any]) -> None:
         async def change(locked: Locked, by: By) -> Bell | None:
@@ -164,7 +172,7 @@ class Storm:
         async with self.database.transaction() as tx:
             locked = await Locked.take(tx, self.book, record)
             assert locked is not None
-            bell = await work(locked, By("eve", _now()))
+            bell = await work(locked, By("eve", now()))
         self.doorbell.ring(bell)
 
     async def _query(self, _: int, handle: WorkflowHandle[Any, Any]) -> None:
@@ -174,7 +182,7 @@ class Storm:
     async def _operate(self, _: int, handle: WorkflowHandle[Any, Any]) -> None:
         verb = self.dice.choice(("skip", "run_now", "reschedule"))
         step = self.dice.choice(("later", "patience", "kept", "picky", "choosy", "third"))
-        due = _now() + timedelta(seconds=self.dice.choice((1, 600)))
+        due = now() + timedelta(seconds=self.dice.choice((1, 600)))
         await self._update(handle, verb, rule=step, due=due)
 
     async def _suspend(self, _: int, handle: WorkflowHandle[Any, Any]) -> None:
@@ -193,7 +201,7 @@ class Storm:
         for _ in range(self.dice.randint(1, 8)):
             roll, fresh = self.dice.random(), uuid4().hex
             if roll < 0.4:
-                facts = FactsChanged(id=fresh, at=_now(), fields=["record.hot"])
+                facts = FactsChanged(id=fresh, at=now(), fields=["record.hot"])
                 burst.append(handle.signal("facts_changed", facts))
             elif roll < 0.7:
                 burst.append(handle.signal("client_activity", ClientActivity(id=fresh, type="call")))
@@ -211,9 +219,12 @@ class Storm:
 
 @asynccontextmanager
 async def storm(
-    client: Client, database: Database, seed: int, caches: tuple[int, ...]
+    client: Client, database: Database, seed: int, caches: tuple[int, ...], *, slow: bool = True
 ) -> AsyncIterator[Storm]:
-    """A storm over one database: a worker for each size of cache, all on one queue."""
+    """A storm over one database: a worker for each size of cache, all on one queue.
+
+    `slow`: some activities take longer than a workflow task may.
+    """
     dice, queue = random.Random(seed), f"storm-{uuid4().hex}"
     settings = Settings(task_queue=queue, punctual_seconds=30)
     async with AsyncExitStack() as stack:
@@ -222,7 +233,7 @@ async def storm(
             config = client.service_client.config
             own = await Client.connect(
                 config.target_host, namespace=client.namespace, data_converter=DATA_CONVERTER,
-                interceptors=[Slow(dice)],
+                interceptors=[Slow(dice)] if slow else [],
             )  # fmt: skip
             work = running(own, database, settings, mail=ConsoleMail(), max_cached_workflows=cache)
             doorbells.append(await stack.enter_async_context(work))
@@ -234,5 +245,6 @@ async def storm(
 _NO_ANSWER = (RPCError, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError)
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """The clock of the machine."""
     return datetime.now(UTC)
