@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import DateTime, bindparam, text
+from sqlalchemy import BigInteger, DateTime, bindparam, text
 
 from activities.telling import tell_responsible
 from db.engine import Transaction
@@ -34,8 +34,9 @@ class Report(NamedTuple):
 async def note(tx: Transaction, report: Report, now: datetime) -> None:
     """Write a report down at its message, or have it wait for that.
 
-    A message of unknown fate that is reported was taken. What its step ended as is for an operator to say. Of
-    one that did not arrive the journal says so, and the responsible is told.
+    A message of unknown fate that is reported was taken, and once nothing of its step is unknown any more the
+    step is `done`; nothing below it follows. Of one that did not arrive the journal says so, and the
+    responsible is told.
     """
     asked = {**report._asdict(), "at": now}
     await _one_by_one(tx, report.provider, report.provider_id)
@@ -56,6 +57,9 @@ async def adopt(tx: Transaction, message: UUID, provider: str, provider_id: str)
 async def _noted(tx: Transaction, asked: Mapping[str, Any]) -> None:
     """Write the report down; where it turns what is known of the arrival, say so to people."""
     for row in await tx.execute(_NOTE, asked):
+        of_act = {"id": row.record_id, "visit_no": row.visit_no, "rule": row.rule, "n": row.n}
+        if row.was == "unknown":
+            await tx.execute(_KNOWN_BETTER, of_act | {"at": asked["at"], "by": row.provider})
         if row.delivery == row.before or "failed" not in (row.delivery, row.before):
             continue
         to = ", ".join(row.recipients)
@@ -89,13 +93,30 @@ update message set
   error = case when state = 'unknown' then '' else error end,
   state = case when state = 'unknown' then 'sent' else state end
 from (
-  select id as own, delivery as before, array_position({_ORDER}, delivery::text)
+  select id as own, delivery as before, state as was, array_position({_ORDER}, delivery::text)
     < array_position({_ORDER}, cast(:delivery as text)) as higher
   from message where {_MINE} for update
 ) as present
 where id = own
-returning record_id, visit_no, rule, n, recipients, delivery, before, delivery_error
+returning record_id, visit_no, rule, n, recipients, provider, delivery, before, was, delivery_error
 """).bindparams(_AT)  # noqa: S608  # written above
+_KNOWN_BETTER = text("""
+with m as (
+  select bool_and(state = 'sent') as all_sent, jsonb_build_object(
+    'message_ids', jsonb_agg(message_id order by length(message_id), message_id),
+    'recipients', jsonb_agg(recipients -> 0 order by length(message_id), message_id),
+    'segments', sum(segments)) as results
+  from message where record_id = :id and visit_no = :visit_no and rule = :rule and n = :n
+), l as (
+  update ledger set outcome = 'done', error = '', results = m.results
+  from m
+  where record_id = :id and visit_no = :visit_no and rule = :rule and n = :n and outcome = 'unknown'
+    and m.all_sent
+  returning record_id, visit_no, rule, n, ledger.results
+)
+insert into journal (record_id, visit_no, rule, n, event, at, actor, detail)
+select record_id, visit_no, rule, n, 'done', :at, :by, jsonb_build_object('results', results) from l
+""").bindparams(bindparam("id", type_=BigInteger), _AT)
 _PARK = text(f"""
 insert into sms_report (provider, provider_id, delivery, error, at)
 values (:provider, :provider_id, :delivery, :error, :at)

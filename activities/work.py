@@ -21,6 +21,7 @@ from activities.providers.sms import SmsProvider
 from activities.providers.sms_console import ConsoleSms
 from activities.runner import Runner
 from activities.sending import Sender
+from activities.trial import Trial
 from db.doorbell import Doorbell
 from db.engine import Database
 from db.fail_points import fail_point
@@ -128,16 +129,23 @@ class Activities(Attempts):
 
     @activity.defn(name="book")
     async def write_down(self, asked: Book) -> None:
-        async with self.database.transaction() as tx:
-            await book(tx, asked.record_id, asked.decisions)
+        async def attempt(_: Trial) -> None:
+            async with self.database.transaction() as tx:
+                await book(tx, asked.record_id, asked.decisions)
+
+        await self.strikes.attempt(asked.record_id, now(), attempt)
 
     @activity.defn
     async def record_client_activity(self, asked: RecordActivity) -> Moved:
-        return await heard.client_activity(self, asked, now())
+        at = now()
+        return await self.strikes.attempt(
+            asked.record_id, at, lambda _: heard.client_activity(self, asked, at)
+        )
 
     @activity.defn
     async def move_record(self, asked: MoveRecord) -> Moved:
-        return await heard.move_record(self, asked, now())
+        at = now()
+        return await self.strikes.attempt(asked.record_id, at, lambda _: heard.move_record(self, asked, at))
 
 
 def _copy(progress: Progress) -> Progress:

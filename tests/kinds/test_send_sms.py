@@ -448,9 +448,33 @@ async def test_a_report_says_that_a_message_of_unknown_fate_was_taken(
     await post.reported("SM1", "delivered", "twilio", key=key(post))
     (row,) = await post.messages()
     assert (row["state"], row["accepted"], row["delivery"]) == ("sent", [CLARA], "delivered")
+    step = await staffed.row("ledger")  # which says the same
+    results = {"message_ids": [row["message_id"]], "recipients": [CLARA], "segments": 1}
+    assert (step["outcome"], step["reason"], step["error"], step["results"]) == ("done", "", "", results)
+    said = [(event, actor) for event, rule, actor, _ in await staffed.journal(post.record) if rule]
+    assert said == [("unknown", "system"), ("done", "twilio")]
+    assert (await post.send(NOON + SECOND)).result == "done"
     await staffed.run("delete from ledger")  # an operator asks for it again
     assert (await post.send(NOON + SECOND)).result == "done"
     assert len(sms.took) == 1
+
+
+async def test_a_step_of_which_one_message_is_unknown_still_stays_unknown(
+    staffed: Desk, sms: SmsFake, providers: Providers
+) -> None:
+    post = await posting(staffed, providers, "{{ contact.phone }}", "responsible", provider="twilio")
+    sms.to[CLARA].append(CUT)
+    sms.to[ADA].append(CUT)
+    with pytest.raises(ApplicationError):  # to an employee it is tried again
+        await post.send()
+    sms.to[ADA].append(refused(400, "no such number"))
+    assert (await post.send(NOON + SECOND, due=NOON)).result == "unknown"
+    assert [row["state"] for row in await post.messages()] == ["unknown", "unknown"]
+    keys = [row["message_id"] for row in await post.messages()]
+    await post.reported("SM1", "delivered", "twilio", key=keys[0])
+    assert (await staffed.row("ledger"))["outcome"] == "unknown"
+    await post.reported("SM2", "delivered", "twilio", key=keys[1])
+    assert (await staffed.row("ledger"))["outcome"] == "done"
 
 
 async def test_another_providers_report_changes_nothing(

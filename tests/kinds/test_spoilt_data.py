@@ -108,3 +108,21 @@ async def test_an_open_wait_that_cannot_be_followed_ends_as_failed(desk: Desk) -
     assert all(step.over for visit in driven.progress.visits for step in visit.steps)
     (told,) = await found.told()
     assert "'bad'" in told
+
+
+async def test_a_record_that_cannot_be_read_stands_still_alone_and_its_owner_is_told_once(desk: Desk) -> None:
+    found = await victim(desk, "add_comment", text="Good")
+    other = await desk.deal(responsible="ben")
+    await desk.run("""update record set fields = '[7]' where responsible_id = 'ada'""")
+    for _ in range(5):
+        with pytest.raises(ApplicationError) as stopped:
+            await found.tries_to_enter()
+    assert stopped.value.type == "Faulted"
+    (told,) = await found.told()
+    assert told.startswith("Nothing goes on with")
+    assert [event for event, *_ in await desk.journal(found.record) if event == "stuck"] == ["stuck"]
+    assert (await Victim(desk, other).enters(most=1)).progress.visit_no == 1
+    await desk.run("""update record set fields = '{}'""")
+    await found.tries_to_enter()
+    assert {outcome for outcome, _ in (await found.outcomes()).values()} == {"done"}
+    assert await desk.rows("strike") == []
