@@ -17,7 +17,7 @@ from activities.runner import Runner
 from db.facts import VisitRow
 from db.journal import line
 from db.locked import Locked
-from domain.events import TRIGGER, Again, Caused, Closing, Command, Decision, Event, Run
+from domain.events import TRIGGER, Again, Caused, Closing, Command, Decision, Event, Plan, Run
 from domain.progress import Progress
 from domain.restoring import Known, Leaving, Waits, restore
 from domain.visit import Visit
@@ -52,6 +52,21 @@ async def begin_anew(runner: Runner, progress: Progress) -> Rebuilt:
     if not record.deleted_at and opened and opened.left_reason != "restored":
         runner.add(line(record.id, record.visit_no, "rebuilt", runner.now))
     return rebuilt
+
+
+async def foreseen(runner: Runner) -> Progress:
+    """The machine of a journey that would begin anew now, with every due time; nothing acts."""
+    progress = Progress()
+    for command in (await rebuild(runner, progress)).commands:
+        if not isinstance(command, Plan):
+            continue
+        visit = next(v for v in progress.visits if v.visit_no == command.visit_no)
+        place = visit.index(command.rule)
+        if place is None or (turn := visit.steps[place].turn) is None:
+            continue
+        rule = (await runner.locked.rules(command.visit_no)).rule(command.rule)
+        visit.plan(place, await plan(runner, command.visit_no, rule, turn), turn, [])
+    return progress
 
 
 async def rebuild(runner: Runner, progress: Progress) -> Rebuilt:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Final, NamedTuple
 
 from temporalio.client import (
     Client,
@@ -29,8 +29,15 @@ _RUN_ENDED: Final = "AcceptedUpdateCompletedWorkflow"
 _AWAY = (RPCError, RuntimeError, OSError, TimeoutError)
 
 
-async def state(service: Service, record_type: str, record_id: int) -> JourneyState | None:
-    """What the journey of a record knows; None when it does not answer within two seconds."""
+class Asked(NamedTuple):
+    """What a journey knows; None when it does not answer. `lost`: there is none under way."""
+
+    state: JourneyState | None
+    lost: bool = False
+
+
+async def ask(service: Service, record_type: str, record_id: int) -> Asked:
+    """Ask the journey of a record, for two seconds."""
     try:
         async with asyncio.timeout(_ASKED_FOR):
             handle = _handle(await service.connect(), record_type, record_id)
@@ -38,9 +45,13 @@ async def state(service: Service, record_type: str, record_id: int) -> JourneySt
             found: JourneyState = await handle.query(
                 "state", result_type=JourneyState, reject_condition=open_ones
             )
-            return found
-    except (*_AWAY, WorkflowQueryFailedError, WorkflowQueryRejectedError):
-        return None
+            return Asked(found)
+    except WorkflowQueryRejectedError:
+        return Asked(None, lost=True)
+    except RPCError as error:
+        return Asked(None, lost=error.status == RPCStatusCode.NOT_FOUND)
+    except (*_AWAY, WorkflowQueryFailedError):
+        return Asked(None)
 
 
 async def operate(

@@ -8,12 +8,14 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import BigInteger, bindparam, text
 
+from activities.rebuilding import foreseen
 from api.answers import HoldOut, JourneyOut, PendingOut, RecordDetail, RecordOut, SuspensionOut
-from api.journeys import state
+from api.journeys import Asked, ask
 from api.service import Service
 from db.engine import Transaction
 from db.facts import HoldRow, RecordRow, read
 from db.locked import Locked
+from db.outbox import Bell
 from domain.errors import Gone
 from domain.journey import JourneyState
 from domain.plan import Step
@@ -34,14 +36,17 @@ async def detail(service: Service, record_id: int) -> RecordDetail:
     async with service.database.transaction() as tx:
         seen, steps, holds = await _read(tx, service, record_id)
     row = seen.record
-    journey = await state(service, row.record_type, row.id)
+    asked = await ask(service, row.record_type, row.id)
+    if asked.lost and row.journey_visit:
+        service.doorbell.ring(Bell.entered(row))  # which begins it anew
+    journey = asked.state or await _foreseen(service, record_id)
     return RecordDetail(
         **RecordOut.of(row).model_dump(),
         meaning=seen.meaning(row.stage_id),
         pending=list(_pending(seen, steps, journey)),
         holds=holds,
         suspensions=list(_covers(seen)),
-        journey=_heard(row, journey),
+        journey=_heard(row, asked),
     )
 
 
@@ -57,10 +62,24 @@ async def _read(
     return seen, await _steps(seen), holds
 
 
-def _heard(row: RecordRow, journey: JourneyState | None) -> JourneyOut:
-    if journey is None:
-        return JourneyOut(answers=False, says="the journey does not answer; due times may be missing")
-    if journey.progress.visit_no < row.visit_no:
+async def _foreseen(service: Service, record_id: int) -> JourneyState | None:
+    """What a journey that begins now would know: all that is pending, as the database has it."""
+    async with service.database.transaction() as tx:
+        since = (await tx.execute(_FIRST_KEPT, {"id": record_id})).scalar_one()
+        found = await read(tx, record_id, since)
+        if found is None or not found.record.journey_visit:
+            return None
+        seen = Locked(tx, service.book, found)
+        progress = await foreseen(service.runner(seen, service.clock()))
+        return JourneyState(record_id=record_id, progress=progress)
+
+
+def _heard(row: RecordRow, asked: Asked) -> JourneyOut:
+    if asked.lost and row.journey_visit:
+        return JourneyOut(answers=False, says="the journey was lost, and begins anew from the database")
+    if asked.state is None:
+        return JourneyOut(answers=False, says="the journey does not answer; times are those of the database")
+    if asked.state.progress.visit_no < row.visit_no:
         return JourneyOut(answers=True, says="the journey has not opened the present visit yet")
     return JourneyOut(answers=True)
 

@@ -21,6 +21,8 @@ DYNAMIC_CONFIG = (
     "history.maximumSignalsPerExecution=2000",  # a run hears no more (decision 0025)
     # its HTTP API too answers to this machine's own names alone
     'frontend.httpAllowedHosts=["localhost", "localhost:*", "127.0.0.1", "127.0.0.1:*"]',
+    # a journey whose tasks fail is reported after ten seconds, not after a minute
+    "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute=2",
 )
 
 # Three times as many workflow starts a second; still safe when a process is killed.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID, uuid4, uuid5
 
 from pydantic import BaseModel, JsonValue
-from sqlalchemy import ARRAY, BigInteger, Interval, Row, TextClause, bindparam, text
+from sqlalchemy import Interval, Row, TextClause, bindparam, text
 
 from db.engine import Transaction
 from db.facts import RecordRow
@@ -178,12 +178,6 @@ async def behind(tx: Transaction, before: datetime) -> list[Bell]:
     return [_entered(row, f"{row.id}/{row.visit_no}/{turn}") for row in rows]
 
 
-async def of_records(tx: Transaction, runs: Mapping[int, str]) -> list[Bell]:
-    """Bells for records, not in the bin, whose journey ended before its time; `runs`: the run of each."""
-    rows = await tx.execute(_OF_RECORDS, {"ids": list(runs)})
-    return [_entered(row, runs[row.id]) for row in rows]
-
-
 def _entered(row: Row[Any], name: str) -> Bell:
     """The same bell for the same name, so that the server counts it once."""
     face = Face(
@@ -196,11 +190,6 @@ def _entered(row: Row[Any], name: str) -> Bell:
     payload: dict[str, JsonValue] = {"visit_no": row.visit_no}
     return Bell(uuid5(_RECONCILER, name), row.id, "entered", payload, row.visit_no, face)
 
-
-_OF_RECORDS = text("""
-select id, record_type, visit_no, pipeline_id, stage_id, responsible_id, suspended from record
-where id = any(:ids) and deleted_at is null
-""").bindparams(bindparam("ids", type_=ARRAY(BigInteger)))
 
 def notify() -> str:
     """The statement by which a writer that rings no bells itself wakes a relay at its commit."""

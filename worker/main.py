@@ -19,6 +19,7 @@ from db.settings import Settings
 from db.temporal import connect
 from worker.cleaning import clean
 from worker.clock import watch_the_clock
+from worker.healing import heal
 from worker.patience import DATABASE_AWAY, TEMPORAL_AWAY, Patience, until_it_answers
 from worker.postman import deliver_invitations
 from worker.reconciler import reconcile
@@ -48,6 +49,7 @@ async def run(settings: Settings, client: Client, database: Database, stop: asyn
         async with asyncio.TaskGroup() as beside:
             beside.create_task(clock.keep(database, stop))
             beside.create_task(relay(database, client, queue, stop))
+            beside.create_task(heal(database, client, queue, stop, clock.now))
             beside.create_task(reconcile(database, client, queue, stop, clock.now))
             beside.create_task(clean(database, stop, clock.now))
             beside.create_task(watch_the_clock(database, doorbell, House.of(settings), stop, clock.now))

@@ -7,6 +7,7 @@ from db.tables.clock import ClockChanged, ClockDue, ClockSweep, ClockTrigger
 from db.tables.documents import Document, DocumentTemplate, NumberSeries, StampImage
 from db.tables.effects import Code, Comment, HistoryLine, Notification, Todo
 from db.tables.feed import FeedComment, FeedPost
+from db.tables.healing import Healing, Watch
 from db.tables.inbound import ExceptionEntry, InboundMail, Quarantined
 from db.tables.meetings import CalendarFeed, Invitation, Meeting, MeetingReminder
 from db.tables.messages import Message
@@ -44,6 +45,7 @@ __all__ = [
     "FeedComment",
     "FeedPost",
     "Firing",
+    "Healing",
     "HeardEvent",
     "HistoryLine",
     "Hold",
@@ -77,4 +79,5 @@ __all__ = [
     "TaskLine",
     "Todo",
     "Visit",
+    "Watch",
 ]

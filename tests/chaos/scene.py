@@ -219,6 +219,11 @@ class Scene:
         finally:
             await connection.close()
 
+    async def reconnect(self) -> None:
+        """After the server was started again."""
+        await self.database.close()
+        self.database = Database(self.url)
+
     async def close(self) -> None:
         """End all programs. None may have failed a workflow task, whoever killed what."""
         for started in self.programs:

@@ -105,6 +105,21 @@ async def test_an_operator_reschedules_a_step_and_then_runs_it_now(api: Api) -> 
     assert await pending(api, record_id) == {}
 
 
+async def test_a_lost_journey_is_said_to_be_and_begins_anew_when_somebody_looks(
+    api: Api, temporal: WorkflowEnvironment
+) -> None:
+    record_id = await a_deal(api, COMMENT | {"schedule": {"after": {"days": 1}}})
+    due = "2099-01-01T09:00:00Z"
+    operation = {"verb": "reschedule", "rule": "hello", "due": due, "who": "eve"}
+    assert (await api.post(f"/records/{record_id}/operations", json=operation)).status_code == 200
+    await temporal.client.get_workflow_handle(f"deal-{record_id}").terminate("it is lost")
+    lost = await api.seen(f"/records/{record_id}")
+    assert (lost["journey"]["answers"], "begins anew" in lost["journey"]["says"]) == (False, True)
+    assert [(step["rule"], step["due"]) for step in lost["pending"]] == [("hello", due)]
+    await until(lambda: opened(api, record_id))
+    assert (await pending(api, record_id))["hello"]["due"] == due
+
+
 async def test_a_suspended_record_says_so(api: Api) -> None:
     record_id = await a_deal(api, PATIENCE)
     for verb, covers in (("suspend", [{"scope": "record", "key": str(record_id)}]), ("resume", [])):

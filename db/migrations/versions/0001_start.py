@@ -25,6 +25,7 @@ FILES = (
     "0001_feed.sql",
     "0001_clock.sql",
     "0001_bin.sql",
+    "0001_healing.sql",
 )
 FUNCTIONS = ("0001_functions.sql", "0001_clock_functions.sql")
 TRIGGERS = ("0001_clock_marks.sql", "0001_reminders.sql")
