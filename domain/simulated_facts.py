@@ -94,5 +94,7 @@ class FollowingWorld(World):
 
     def _facts(self, basis: str) -> ScheduleFacts:
         value = self.values.get(basis)
-        return ScheduleFacts(zone=self.zone, calendar=self.calendar, value=value)  # type: ignore[arg-type]  # checked by pydantic
+        calendar = self._responsible.calendar or self._calendar
+        absences = self._responsible.absences
+        return ScheduleFacts(zone=self.zone, calendar=calendar, value=value, absences=absences)  # type: ignore[arg-type]  # checked by pydantic
 

@@ -28,6 +28,7 @@ from domain.events import (
 )
 from domain.holds.wait import MoveTo
 from domain.simulated_surgery import OperatedWorld
+from domain.world import Person
 
 MOVED = ("record.stage", "record.pipeline", "record.entered_at")
 
@@ -113,6 +114,18 @@ class Simulator(OperatedWorld):
         """Typed values by full reference: what is pending follows, conditions are judged again."""
         if not self.deleted:
             self._feed(*self._changed(self._edit(changes)))
+
+    def hand_to(self, who: str) -> None:
+        """Somebody else is responsible: with them other absences, another zone and calendar may count."""
+        if not self.deleted and who != self.responsible:
+            self.responsible = who
+            self._feed(*self._changed(["record.responsible", "responsible"]))
+
+    def absent(self, who: str, since: datetime, until: datetime) -> None:
+        """An absence of an employee is noted."""
+        self.people.setdefault(who, Person([])).absences.append((since, until))
+        if not self.deleted and who == self.responsible:
+            self._feed(*self._changed(["absence"]))
 
     def suspend(self, cover: str = "record") -> None:
         """Nothing under the cover acts from now on; facts, people and the client still end holds."""

@@ -50,6 +50,14 @@ class Pipeline(NamedTuple):
         return next((s for s, m in self.stages.items() if m == meaning), None)
 
 
+class Person(NamedTuple):
+    """An employee who may be responsible: when they are absent, their zone and calendar, if they have any."""
+
+    absences: list[tuple[datetime, datetime]]
+    zone: str = ""
+    calendar: Calendar | None = None
+
+
 class Entry(NamedTuple):
     """A line of the journal: an outcome, or that a control became late."""
 
@@ -82,7 +90,9 @@ class World:
         """
         self.typed, self.key, self.gives = typed, key, gives
         self.pipelines, self.pipeline, self.stage, self.values = pipelines, pipeline, stage, values
-        self.nature, self.zone, self.calendar = nature, zone, calendar
+        self.nature, self._zone, self._calendar = nature, zone, calendar
+        self.people: dict[str, Person] = {}
+        self.responsible = ""
         self.now = datetime(1, 1, 1, tzinfo=UTC)
         self.progress = Progress()
         self.entries: list[Entry] = []
@@ -102,6 +112,15 @@ class World:
         self.results: dict[int, dict[str, object]] = {}
         self._brought: list[str] = []  # results that the journey has not heard of
         self._in_flight: list[tuple[str, list[Event]]] = []  # acts that are done, by rule, and not heard of
+
+    @property
+    def zone(self) -> str:
+        """The responsible's, else the pipeline's."""
+        return self._responsible.zone or self._zone
+
+    @property
+    def _responsible(self) -> Person:
+        return self.people.get(self.responsible, Person([]))
 
     @property
     def suspended(self) -> bool:

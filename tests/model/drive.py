@@ -14,7 +14,7 @@ from domain.fields import Field, FieldType, parse
 from domain.period import Period
 from domain.rule import Nature, Rule, RuleSet
 from domain.simulator import Simulator
-from domain.world import Pipeline
+from domain.world import Person, Pipeline
 
 NATURES: dict[str, Nature] = {
     "wait": "wait",
@@ -72,6 +72,8 @@ def run(
         scenario.get("workflow_id", "deal-1"),
         gives=GIVES,
     )
+    world.people = {who: _person(own, zone) for who, own in scenario.get("people", {}).items()}
+    world.responsible = record.get("responsible", "")
     seen: set[str] = set()
     for i, event in enumerate(scenario["events"]):
         at = _instant(event["at"])
@@ -110,9 +112,20 @@ def _tell(world: Simulator, event: dict[str, Any], fields: dict[str, object]) ->
             world.client_acts(event["kind"])
         case "task":
             _close_tasks(world, event["rule"])
+        case "responsible":
+            world.hand_to(event["who"])
+        case "absence":
+            world.absent(event["who"], _instant(event["from"]), _instant(event["to"]))
         case "operate":
             due = _instant(event["due"]) if event.get("due") else None
             world.operate(event["verb"], event["rule"], due, event.get("visit", 0))
+
+
+def _person(own: dict[str, Any], zone: str) -> Person:
+    absences = [(_instant(since), _instant(until)) for since, until in own.get("absences", [])]
+    calendar, zone_of = own.get("calendar"), own.get("zone", "")
+    found = Calendar.model_validate({"zone": zone_of or zone} | calendar) if calendar else None
+    return Person(absences, zone_of, found)
 
 
 def _instant(text: str) -> datetime:

@@ -9,7 +9,7 @@ from activities.catalogue import nature
 from domain.rule import Rule, RuleSet
 from domain.schedule import share
 from domain.simulator import Simulator
-from domain.world import Pipeline
+from domain.world import Person, Pipeline
 from tests.journeys.rules import comment, control, move, wait
 
 START = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -104,6 +104,19 @@ def test_what_was_overdue_as_its_chain_is_to_run_now_is_overdue_still() -> None:
     world.move("offer")
     world.resume()
     assert told(world) == {"it": (5, "skipped", "too_late"), "fresh": (5, "done", "")}
+
+
+# -- people ----------------------------------------------------------------------------------------
+def test_a_step_follows_who_is_responsible_and_who_is_absent() -> None:
+    dawn = comment("dawn", after={"days": 1}, at="09:00")
+    world = world_of(new=[comment("it", on_duty=True, **HOUR), dawn])
+    world.people = {"ann": Person([]), "ben": Person([(START, START + 3 * HOURS)], "Asia/Tokyo")}
+    world.responsible = "ann"
+    world.hand_to("ben")
+    assert world.progress.next_due == START + 3 * HOURS
+    world.absent("ben", START + 3 * HOURS, START + 5 * HOURS)
+    world.reach(START + 30 * HOURS)
+    assert told(world) == {"it": (5, "done", ""), "dawn": (15, "done", "")}
 
 
 # -- operators -------------------------------------------------------------------------------------
