@@ -16,16 +16,17 @@ from activities.house import House
 from activities.results import waited_for
 from activities.runner import Run, Runner
 from activities.triggers import automatic_move, fire_first, matches
+from activities.unreadable import tell, unreadable
 from activities.waits import brings, follow_end
 from db.engine import Transaction
 from db.facts import HoldRow
-from db.journal import end_holds
+from db.journal import end_holds, line
 from db.locked import Locked
 from db.outbox import Bell, bell_rows
 from db.records import By
-from db.rows import Ids
+from db.rows import Ids, write
 from db.rulebook import Rulebook
-from domain.errors import Refused
+from domain.errors import Refused, Unreadable
 from domain.events import HoldEnd
 from domain.holds.wait import MoveTo, Wait
 
@@ -77,6 +78,9 @@ async def record_activity(
         locked = await Locked.take(tx, book, row.record_id)
         if locked is None or locked.record.deleted_at:
             continue
+        if row.record_id != heard.record and (spoilt := await unreadable(locked)):
+            await _not_heard(tx, locked, heard, spoilt, now)  # the client's other records are not to blame
+            continue
         newest = row.newest or row.record_id == heard.record
         what, bell = await _hear(Runner(locked, house, ids, now), heard, newest=newest)
         happened.append(what)
@@ -92,6 +96,15 @@ async def record_activity(
         },
     )
     return Answer(answer, records, bells)
+
+
+async def _not_heard(
+    tx: Transaction, locked: Locked, heard: Heard, spoilt: Unreadable, now: datetime
+) -> None:
+    detail = {"type": heard.type, "why": str(spoilt)}
+    own = locked.record.id, locked.record.visit_no
+    await write(tx, [line(*own, "not_heard", now, reason="rules_unreadable", detail=detail)])
+    await tell(tx, spoilt, now)
 
 
 async def _hear(runner: Runner, heard: Heard, *, newest: bool) -> tuple[str, Bell | None]:

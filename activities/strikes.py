@@ -20,6 +20,7 @@ from temporalio.exceptions import ApplicationError, FailureError
 from activities.bounds import Overran
 from activities.fault_log import report
 from activities.trial import Condemned, Faulted, Key, Trial
+from activities.unreadable import tell
 from db.engine import Database
 from db.mishaps import passes
 from domain.errors import Refused, Unreadable
@@ -130,9 +131,8 @@ class Strikes:
 
     async def _tell_unreadable(self, error: Unreadable, record_id: int, at: datetime) -> None:
         report(record_id, WHOLE, error)
-        asked = {"pipeline": error.pipeline, "number": error.number, "why": str(error), "at": at}
         async with self._database.transaction() as tx:
-            await tx.execute(_UNREADABLE, asked)
+            await tell(tx, error, at)
 
 
 class Mark:
@@ -226,11 +226,3 @@ from record r join pipeline p on p.id = r.pipeline_id
   left join rule_set s on s.pipeline_id = v.pipeline_id and s.number = v.rules_number
 where r.id = :id and coalesce(nullif(s.owner_id, ''), p.owner_id) is not null
 """).bindparams(_ID, _AT)
-_UNREADABLE = text("""
-insert into notification (employee_id, sender, body, at)
-select distinct coalesce(nullif(s.owner_id, ''), p.owner_id), 'system', cast(:why as text), :at
-from pipeline p left join rule_set s on s.pipeline_id = p.id and s.number = :number
-where p.id = :pipeline and coalesce(nullif(s.owner_id, ''), p.owner_id) is not null
-  and not exists (select 1 from notification n where n.body = cast(:why as text) and n.read_at is null
-    and n.employee_id = coalesce(nullif(s.owner_id, ''), p.owner_id))
-""").bindparams(_AT)

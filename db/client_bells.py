@@ -15,6 +15,7 @@ from db.engine import Transaction
 from db.outbox import Bell, bell_rows
 from db.rows import write
 from db.rulebook import Rulebook
+from domain.errors import Unreadable
 from domain.journey import CLIENT_EDITED, Face
 
 
@@ -32,13 +33,20 @@ async def client_bells(
         return ()
     found: dict[int, Bell] = {}
     for visit in await tx.execute(_VISITS[client], {"id": row.id, "but": but}):
-        version = await book.version(tx, visit.in_pipeline, visit.rules_number)
-        current = await book.version(tx, visit.pipeline_id, visit.current_rules)
-        concerned = not version.reads_anywhere().isdisjoint(changed) or current.hears_edit(changed)
-        if visit.id not in found and concerned:
+        if visit.id not in found and await _concerned(tx, book, visit, changed):
             found[visit.id] = _bell(visit, changed, at)
     await write(tx, [bell_rows(bell, at) for bell in found.values()])
     return tuple(found.values())
+
+
+async def _concerned(tx: Transaction, book: Rulebook, visit: Row[Any], changed: Sequence[str]) -> bool:
+    """Whether the rules of a visit, or the triggers of its record, read what was changed."""
+    try:
+        version = await book.version(tx, visit.in_pipeline, visit.rules_number)
+        current = await book.version(tx, visit.pipeline_id, visit.current_rules)
+    except Unreadable:  # whoever repairs them finds the bell
+        return True
+    return not version.reads_anywhere().isdisjoint(changed) or current.hears_edit(changed)
 
 
 def _bell(row: Row[Any], changed: Sequence[str], at: datetime) -> Bell:
