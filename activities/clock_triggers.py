@@ -8,6 +8,7 @@ anew under the record's lock. What was heard once is remembered in `heard_event`
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -29,6 +30,7 @@ from domain.rule import Trigger
 from domain.schedule import instant
 
 log = structlog.get_logger()
+Planning = Callable[[Database, datetime, datetime], Coroutine[None, None, bool]]
 
 RECORDS_AT_ONCE: Final = 200
 """For so many records one look fires."""
@@ -60,8 +62,8 @@ class ClockTriggers:
         """
         async with self._database.transaction() as tx:
             work = await look(tx, now)
-        marked = work.marks and await plan_marked(self._database, work.looked_at, now)
-        swept = work.sweeps and await plan_swept(self._database, work.looked_at, now)
+        marked = work.marks and await self._planned(plan_marked, work.looked_at, now)
+        swept = work.sweeps and await self._planned(plan_swept, work.looked_at, now)
         self.more = marked or swept
         if not (work.due or marked or swept):
             return []
@@ -75,6 +77,14 @@ class ClockTriggers:
             if isinstance(broken, BaseException):  # the database is away; what moved is rung by the relay
                 raise broken
         return [bell for bell in came if isinstance(bell, Bell)]
+
+    async def _planned(self, planning: Planning, looked_at: datetime, now: datetime) -> bool:
+        """Whether something was planned. What cannot be is tried at the next look, and what is due fires."""
+        try:
+            return await planning(self._database, looked_at, now)
+        except Exception:
+            log.exception("when triggers are due could not be computed", what=planning.__name__)
+            return False
 
     async def _fire(self, record_id: int, now: datetime, slots: asyncio.Semaphore) -> Bell | None:
         """One record. A trigger that cannot be carried out holds up no other, and no other record."""

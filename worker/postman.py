@@ -7,7 +7,7 @@ same Message-ID: to a calendar the same UID and SEQUENCE are the same invitation
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -18,7 +18,7 @@ from activities.providers.mail import Ambiguous, Letter, Mail, NotSent
 from activities.providers.mime import mailbox
 from db.engine import Database
 from db.fail_points import fail_point
-from worker.patience import DATABASE_AWAY, Patience, stopped_within
+from worker.patience import DATABASE_AWAY, Patience
 
 log = structlog.get_logger()
 
@@ -54,18 +54,29 @@ class Invitation(NamedTuple):
 async def deliver_invitations(
     database: Database, mail: Mail, sender: str, stop: asyncio.Event, now: Callable[[], datetime]
 ) -> None:
-    """Send what is due, and look again each second, until it is time to stop. `now`: the clock (UTC)."""
-    patience, more = Patience("the database does not answer", stop), False
-    while not stop.is_set():
-        if not more and await stopped_within(stop, POLL_EVERY):
-            return
-        try:
-            more = bool(await _while_working(stop, one_round(database, mail, sender, now)))
-        except DATABASE_AWAY as error:
-            more = False
-            await patience.pause(error)
-        else:
-            patience.over()
+    """Send what is due, and look again each second, until it is time to stop. `now`: the clock (UTC).
+
+    At most ten letters are in hand at once; one that hangs keeps its own place and no other.
+    """
+    patience = Patience("the database does not answer", stop)
+    sending: set[asyncio.Task[None]] = set()
+    try:
+        while not stop.is_set():
+            try:
+                letters = await _take(database, AT_ONCE - len(sending), now())
+                sending |= {asyncio.create_task(_send(database, mail, sender, one, now)) for one in letters}
+                if not letters:
+                    await _until_one_ends(sending, stop)
+                _ended(sending)
+            except DATABASE_AWAY as error:
+                await patience.pause(error)
+            else:
+                patience.over()
+    finally:
+        if sending:  # broken off, so that they are taken over, a while after it is time to stop
+            await asyncio.wait(sending, timeout=BROKEN_OFF)
+        for task in sending:
+            task.cancel()
 
 
 async def one_round(database: Database, mail: Mail, sender: str, now: Callable[[], datetime]) -> int:
@@ -73,12 +84,7 @@ async def one_round(database: Database, mail: Mail, sender: str, now: Callable[[
 
     Letters about one meeting to one address go in the order in which they were written.
     """
-    taken = now()
-    async with database.transaction() as tx:
-        asked = {"now": taken, "until": taken + TAKEN_OVER, "most": AT_ONCE}
-        letters = [Invitation(*row) for row in await tx.execute(_TAKE, asked)]
-    if letters:
-        fail_point("postman.sending")
+    letters = await _take(database, AT_ONCE, now())
     sending = (_send(database, mail, sender, letter, now) for letter in letters)
     for came in await asyncio.gather(*sending, return_exceptions=True):
         if came is not None:
@@ -86,16 +92,35 @@ async def one_round(database: Database, mail: Mail, sender: str, now: Callable[[
     return len(letters)
 
 
-async def _while_working(stop: asyncio.Event, a_round: Coroutine[None, None, int]) -> int:
-    """The round; broken off, so that its letters are taken over, a while after it is time to stop."""
-    working, stopping = asyncio.create_task(a_round), asyncio.create_task(stop.wait())
+async def _take(database: Database, most: int, now: datetime) -> list[Invitation]:
+    """Letters that are due, those that wait longest first; now they are in this postman's hands."""
+    if not most:
+        return []
+    async with database.transaction() as tx:
+        asked = {"now": now, "until": now + TAKEN_OVER, "most": most}
+        letters = [Invitation(*row) for row in await tx.execute(_TAKE, asked)]
+    if letters:
+        fail_point("postman.sending")
+    return letters
+
+
+async def _until_one_ends(sending: Collection[asyncio.Task[None]], stop: asyncio.Event) -> None:
+    """Wait until a letter has been handed over, until it is time to look again, or to stop."""
+    stopping = asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait({working}, timeout=BROKEN_OFF)
-        return working.result() if working.done() else 0
+        first = asyncio.FIRST_COMPLETED
+        await asyncio.wait([stopping, *sending], timeout=POLL_EVERY, return_when=first)
     finally:
         stopping.cancel()
-        working.cancel()
+
+
+def _ended(sending: set[asyncio.Task[None]]) -> None:
+    """Let go of what has ended. Raises what one could not be settled for; it is taken over."""
+    ended = {task for task in sending if task.done()}
+    sending -= ended
+    broken = [error for task in ended if (error := task.exception())]
+    if broken:
+        raise broken[0]
 
 
 async def _send(

@@ -332,6 +332,17 @@ async def test_one_trigger_that_cannot_be_carried_out_stops_no_other_and_the_own
     assert await desk.rows("clock_due") == []
 
 
+async def test_what_is_due_fires_though_nothing_new_can_be_planned(desk: Desk) -> None:
+    await published(desk, dated("due", "offer"))
+    deal = await desk.deal(fields={"visit_at": (NOON + HOUR).isoformat()})
+    await looks(desk, NOON)
+    await desk.run("alter table contact rename column birthday to day_of_birth")  # what planning reads
+    other = await desk.deal(fields={"visit_at": (NOON + HOUR).isoformat()})
+    assert await looks(desk, NOON + HOUR) == [deal]
+    await desk.run("alter table contact rename column day_of_birth to birthday")
+    assert await looks(desk, NOON + HOUR + MINUTE) == [other]
+
+
 async def test_a_schedule_spoilt_by_hand_stops_no_other_trigger(desk: Desk) -> None:
     await published(desk, dated("due", "offer"), dated("odd", "deal"))
     await desk.run("update clock_trigger set definition = '[]' where trigger = 'odd'")

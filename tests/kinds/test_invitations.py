@@ -331,6 +331,34 @@ async def test_a_postman_goes_round_until_it_is_time_to_stop(post: Post) -> None
     assert {state for *_, state in await post.states()} == {"sent"}
 
 
+class OneHeld(Held):
+    """A transport that keeps the letters to one address in hand, and delivers all others."""
+
+    async def send(self, letter: Letter) -> Delivery:
+        return await (super().send(letter) if letter.recipients == (BEN,) else self.mail.send(letter))
+
+
+async def test_letters_go_on_beside_one_that_hangs(post: Post) -> None:
+    held, stop = OneHeld(post.mail), asyncio.Event()
+    postman = deliver_invitations(post.desk.database, held, HOUSE.sender, stop, lambda: NOON + SECOND)
+    at_work = asyncio.create_task(postman)
+    try:
+        async with asyncio.timeout(30):
+            await held.in_hand.wait()
+            await post.desk.run(
+                "insert into invitation (meeting_id, sequence, method, recipient, message_id, content, state,"
+                " next_attempt_at, created_at) select meeting_id, 7, method, 'eve@company.example', 'late',"
+                " content, 'queued', created_at, created_at from invitation limit 1"
+            )
+            while (await post.states())[-1][3] != "sent":  # noqa: ASYNC110 - the postman brings it about
+                await asyncio.sleep(0.02)
+        assert (BEN, "sending") in {(to, state) for to, *_, state in await post.states()}
+    finally:
+        held.may_go.set()
+        stop.set()
+        await at_work
+
+
 async def test_a_letter_that_hangs_does_not_hold_up_the_end(
     post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
