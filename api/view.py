@@ -124,6 +124,9 @@ def _pending(seen: Locked, steps: list[_Found], journey: JourneyState | None) ->
             step = known
         elif hold and not hold.outcome:
             step.status, step.due = "open", hold.due_at
+        visit = seen.visit(found.visit_no)
+        if step.status == "queued" and step.first and visit:
+            step.due = visit.opens_at
         yield PendingOut(
             visit_no=found.visit_no, rule=found.rule.id, kind=found.rule.kind, title=found.rule.title,
             status=step.status, waiting=step.waiting, due=step.due, kept=found.kept,
@@ -152,6 +155,8 @@ def _says(step: Step, rule: Rule, zone: ZoneInfo) -> str:
             return f"is watched; acts next at {when}" if when else "is watched"
         case "armed":
             return f"acts at {when}"
+        case "queued" if when:
+            return f"has its turn when the visit is opened at {when}"
         case "due" | "running" | "expiring":
             return "acts now"
         case "planning":

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 from temporalio.testing import WorkflowEnvironment
 
 from db.engine import Database
@@ -73,6 +74,23 @@ async def test_a_record_shows_what_ran_and_what_happens_next_and_when(api: Api) 
     assert (hold["kind"], hold["instruction"]) == ("wait", "they decide")
     assert record["pending"][0]["due"] == hold["ends_at"] is not None
     assert record["pending"][0]["says"].startswith("waits for the client until ")
+
+
+async def test_a_record_says_when_the_visit_is_opened_that_a_person_has_begun(
+    api: Api, database: Database
+) -> None:
+    rules = {"owner": "eve", "stages": {"offer": [COMMENT]}}
+    assert (await api.put("/pipelines/sales/rules", json=rules)).status_code == 201
+    async with database.transaction() as tx:
+        await tx.execute(text("update pipeline set grace = 3600 where id = 'sales'"))
+    record = await api.made("/records", type="deal", pipeline="sales", title="A roof for Klein")
+    moved = await api.post(f"/records/{record['id']}/move", json={"stage": "offer", "by": "eve"})
+    assert moved.status_code == 200
+    await until(lambda: opened(api, record["id"]))
+    step = (await pending(api, record["id"]))["hello"]
+    assert (step["status"], step["due"] > moved.json()["entered_at"]) == ("queued", True)
+    assert step["says"].startswith("has its turn when the visit is opened at ")
+    assert await comments(api, record["id"]) == []
 
 
 async def test_an_operator_ends_a_wait_and_the_chain_goes_on(api: Api) -> None:
