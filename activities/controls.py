@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, bindparam, text
 from activities.act import Act
 from activities.escalation import Notice, next_notice, notices
 from activities.hold_rows import claim, keep, say
-from activities.recipients import employees
+from activities.recipients import addressed
 from activities.runner import Run, Runner
 from db.facts import HoldRow
 from db.journal import end_holds
@@ -94,7 +94,7 @@ async def _tell(runner: Runner, run: Run, row: HoldRow, params: Control, notice:
     rule = (await locked.rules(run.visit_no)).rule(run.rule)
     act = Act(locked, run.visit_no, rule, run.n, at, runner.ids)
     body = _message(act, params)
-    people = await employees(locked, notice.recipients, at)
+    people = await addressed(act, notice.recipients, at)
     for employee in people:
         runner.add(runner.notice(run, employee.id, body, at, act.author))
     told = [employee.id for employee in people]

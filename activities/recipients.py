@@ -16,7 +16,9 @@ from activities.act import Act
 from activities.effect import Setting
 from activities.unknown import unknown
 from db.facts import EmployeeRow
+from db.journal import line
 from db.locked import Locked
+from db.rows import write
 from domain.fields import Problem
 
 WORDS = ("responsible", "supervisor", "everybody")
@@ -55,6 +57,25 @@ async def employees(
     found = [person for word in written for person in _meant(word, staff, responsible)]
     once = {person.id: person for person in found if not (skip_absent and person.absent)}
     return list(once.values())
+
+
+async def addressed(
+    act: Act, written: Sequence[str], at: datetime, *, skip_absent: bool = False
+) -> list[EmployeeRow]:
+    """As `employees`; who was written by name and has left is said in the journal."""
+    found = await employees(act.locked, written, at, skip_absent=skip_absent)
+    named = {word.removeprefix("employee:") for word in written if word.startswith("employee:")}
+    if "responsible" in written and act.record.responsible_id:
+        named.add(act.record.responsible_id)
+    if missing := named - {person.id for person in found}:
+        left = (await act.tx.execute(_FORMER, {"ids": sorted(missing)})).scalars().all()
+        if left:
+            own, detail = (act.record.id, act.visit_no), {"employees": [*left]}
+            said = line(
+                *own, "left_out", act.now, rule=act.rule.id, n=act.n, reason="inactive", detail=detail
+            )
+            await write(act.tx, [said])
+    return found
 
 
 async def supervisor(locked: Locked, now: datetime) -> EmployeeRow | None:
@@ -171,6 +192,9 @@ def _heads(departments: Mapping[str, _Department], start: str | None) -> Iterato
         start = departments[start].parent_id
 
 
+_FORMER = text("select id from employee where id = any(:ids) and not active order by id").bindparams(
+    bindparam("ids", type_=ARRAY(String))
+)
 _READ = text("""
 select jsonb_build_object(
   'people', (

@@ -62,7 +62,7 @@ _SAME = {
 class PendingOut(BaseModel):
     """A step that has not ended. `due` is when it acts next, if that is known; `says` puts it in words.
 
-    `kept`: the stage was left, and this goes on.
+    `kept`: the stage was left, and this goes on. `condition` is the one it waits for, as it is written.
     """
 
     visit_no: int
@@ -73,6 +73,7 @@ class PendingOut(BaseModel):
     waiting: str = ""
     due: datetime | None = None
     kept: bool = False
+    condition: JsonValue = None
     says: str = ""
 
 
@@ -89,11 +90,27 @@ class HoldOut(BaseModel):
     instruction: str
 
 
+class WaitOut(BaseModel):
+    """The open wait that ends next; `seconds_left` counts down to `until`. Both are null without an end."""
+
+    visit_no: int
+    rule: str
+    instruction: str
+    until: datetime | None
+    seconds_left: float | None
+
+
 class SuspensionOut(BaseModel):
-    """What a person stopped that covers this record, or a rule of its pipeline."""
+    """What was stopped that covers this record, or a rule of its pipeline: since when, by whom, and why.
+
+    By `system` it was the loop guard.
+    """
 
     scope: str
     key: str
+    since: datetime | None
+    by: str
+    why: str
 
 
 class JourneyOut(BaseModel):
@@ -109,5 +126,6 @@ class RecordDetail(RecordOut):
     meaning: str
     pending: list[PendingOut]
     holds: list[HoldOut]
+    waits_for_client: WaitOut | None
     suspensions: list[SuspensionOut]
     journey: JourneyOut

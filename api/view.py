@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import BigInteger, bindparam, text
 
 from activities.rebuilding import foreseen
-from api.answers import HoldOut, JourneyOut, PendingOut, RecordDetail, RecordOut, SuspensionOut
+from api.answers import HoldOut, JourneyOut, PendingOut, RecordDetail, RecordOut, SuspensionOut, WaitOut
 from api.journeys import Asked, ask
 from api.service import Service
 from db.engine import Transaction
 from db.facts import HoldRow, RecordRow, read
 from db.locked import Locked
 from db.outbox import Bell
+from domain.condition_words import in_words
 from domain.errors import Gone
 from domain.journey import JourneyState
 from domain.plan import Step
@@ -45,6 +47,7 @@ async def detail(service: Service, record_id: int) -> RecordDetail:
         meaning=seen.meaning(row.stage_id),
         pending=list(_pending(seen, steps, journey)),
         holds=holds,
+        waits_for_client=_nearest(holds, service.clock()),
         suspensions=list(_covers(seen)),
         journey=_heard(row, asked),
     )
@@ -87,7 +90,22 @@ def _heard(row: RecordRow, asked: Asked) -> JourneyOut:
 def _covers(seen: Locked) -> Iterator[SuspensionOut]:
     for cover in seen.around.suspensions:
         if cover.scope != "rule" or cover.key.startswith(f"{seen.record.pipeline_id}/"):
-            yield SuspensionOut(scope=cover.scope, key=cover.key)
+            yield SuspensionOut(
+                scope=cover.scope, key=cover.key, since=cover.since, by=cover.by_whom, why=cover.why
+            )
+    if why := seen.record.suspended:
+        yield SuspensionOut(scope="record", key=str(seen.record.id), since=None, by="system", why=why)
+
+
+def _nearest(holds: list[HoldOut], now: datetime) -> WaitOut | None:
+    """The wait whose end comes first; one without an end comes last."""
+    waits = [hold for hold in holds if hold.kind == "wait"]
+    if not waits:
+        return None
+    first = min(waits, key=lambda hold: (hold.ends_at is None, hold.ends_at or hold.opened_at))
+    left = None if first.ends_at is None else max(0.0, (first.ends_at - now).total_seconds())
+    own = first.model_dump(include={"visit_no", "rule", "instruction"})
+    return WaitOut(**own, until=first.ends_at, seconds_left=left)
 
 
 # -- what is pending ---------------------------------------------------------------------------------
@@ -130,16 +148,20 @@ def _pending(seen: Locked, steps: list[_Found], journey: JourneyState | None) ->
         yield PendingOut(
             visit_no=found.visit_no, rule=found.rule.id, kind=found.rule.kind, title=found.rule.title,
             status=step.status, waiting=step.waiting, due=step.due, kept=found.kept,
-            says=_says(step, found.rule, zone),
+            says=_says(step, found.rule, zone, hold),
+            condition=found.rule.condition.model_dump(mode="json", exclude_none=True)
+            if step.waiting == "condition" and found.rule.condition
+            else None,
         )  # fmt: skip
 
 
-def _says(step: Step, rule: Rule, zone: ZoneInfo) -> str:
+def _says(step: Step, rule: Rule, zone: ZoneInfo, hold: HoldRow | None) -> str:
     """What a step does next, in words, on the clock of the record."""
     when = "" if step.due is None else f"{step.due.astimezone(zone):%Y-%m-%d %H:%M} ({zone.key})"
+    condition = in_words(rule.condition) if rule.condition else "its condition holds"
     if step.waiting:
         waits = {
-            "condition": "waits until its condition holds",
+            "condition": f"waits until {condition}",
             "value": f"waits for a date in {rule.schedule.basis}",
             "suspended": "is suspended" + (f"; it was due at {when}" if when else ""),
             "retry": f"was refused for the moment; tries again at {when}",
@@ -151,6 +173,9 @@ def _says(step: Step, rule: Rule, zone: ZoneInfo) -> str:
             return f"waits for the client until {when}" if when else "waits for the client, without an end"
         case "open" if step.nature != "control":
             return f"waits for its task until {when}"
+        case "open" if hold and hold.late_since:
+            late = f"is late since {hold.late_since.astimezone(zone):%Y-%m-%d %H:%M} ({zone.key})"
+            return f"{late}; tells of it next at {when}" if when else late
         case "open":
             return f"is watched; acts next at {when}" if when else "is watched"
         case "armed":

@@ -31,6 +31,7 @@ _COLUMNS: Final[Mapping[str, str]] = {
 """The standard fields an edit may set, and their columns; `stage` is moved, the others are read-only."""
 _FINEST: Final = Decimal("0.0001")  # of an amount
 _MOST: Final = Decimal(10) ** 14
+_LONGEST_LINE: Final = 10_000  # of what history says of an edit, in characters
 
 
 class Edited(NamedTuple):
@@ -72,8 +73,16 @@ async def edit(
     row |= {"contact_id": record.contact_id, "company_id": record.company_id}
     said = {"id": record.id, "visit_no": record.visit_no, "rule": by.rule, "actor": by.who, "at": by.at}
     texts = {"custom": to_json(custom).decode(), "detail": to_json(detail).decode()}
-    await locked.tx.execute(_EDIT, row | said | texts)
+    words = "; ".join(f"{name}: {_shown(before[name])} → {_shown(after[name])}" for name in after)
+    await locked.tx.execute(_EDIT, row | said | texts | {"said": words[:_LONGEST_LINE]})
     return Edited(tuple(_changed(locked, fields, clients)), before, after)
+
+
+def _shown(value: object) -> str:
+    """A value as history shows it."""
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value)) or "empty"
+    return "empty" if value is None or value == "" else str(dump(value))
 
 
 def _fitting(locked: Locked, name: str, raw: object) -> object:
@@ -175,7 +184,10 @@ select jsonb_build_object(
 # the columns are set to what they hold under the lock, so that every edit is the same statement; of the
 # custom fields only those that change are written
 _EDIT = text("""
-with r as (
+with h as (
+  insert into history_line (record_id, visit_no, rule, event_type, body, author, at)
+  values (:id, :visit_no, :rule, 'edited', :said, :actor, :at)
+), r as (
   update record set title = :title, amount = :amount, currency = :currency, source = :source,
     responsible_id = :responsible_id, contact_id = :contact_id, company_id = :company_id,
     fields = fields || cast(:custom as jsonb), version = version + 1

@@ -149,6 +149,9 @@ class HoldRow(_Row):
 class SuspensionRow(_Row):
     scope: str
     key: str
+    since: datetime
+    by_whom: str
+    why: str = ""
 
 
 class Surroundings(_Row):

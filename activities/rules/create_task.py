@@ -147,7 +147,7 @@ class CreateTask(Effect):
         return number
 
     async def _ids(self, act: Act, written: list[str]) -> list[str]:
-        people = await recipients.employees(act.locked, written, act.now, skip_absent=self.skip_absent)
+        people = await recipients.addressed(act, written, act.now, skip_absent=self.skip_absent)
         return [person.id for person in people]
 
     def _hold(self, act: Act) -> Held | None:

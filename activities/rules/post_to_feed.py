@@ -51,8 +51,7 @@ class PostToFeed(Effect):
         body = act.text(self.text).strip()
         if not body:
             raise Refused("text_empty", "the text of the post is empty")
-        people = await recipients.employees(
-            act.locked, self.recipients, act.now, skip_absent=self.skip_absent
+        people = await recipients.addressed(act, self.recipients, act.now, skip_absent=self.skip_absent
         )
         if not people:
             raise Refused("nobody", f"nobody is left of {', '.join(self.recipients)}")

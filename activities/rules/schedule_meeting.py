@@ -149,7 +149,7 @@ class ScheduleMeeting(Effect):
     async def _people(self, act: Act, responsible: EmployeeRow, start: datetime) -> tuple[People, list[str]]:
         """The people of the meeting, and what was written in place of an address and is none."""
         words = [word for word in self.participants if not recipients.raw(word)]
-        found = await recipients.employees(act.locked, words, start, skip_absent=self.skip_absent)
+        found = await recipients.addressed(act, words, start, skip_absent=self.skip_absent)
         guests: dict[str, str] = {}
         missing: list[str] = []
         for word in filter(recipients.raw, self.participants):

@@ -99,7 +99,7 @@ class SendEmail(Sending):
     async def _boxes(self, act: Act, written: Sequence[str], missing: list[str]) -> list[Mailbox]:
         """The mailboxes meant, each once; who has none is added to `missing`."""
         words = [word for word in written if not recipients.raw(word)]
-        people = await recipients.employees(act.locked, words, act.now, skip_absent=self.skip_absent)
+        people = await recipients.addressed(act, words, act.now, skip_absent=self.skip_absent)
         found = [_of_person(person.name, person.email) or person.name for person in people]
         for word in written:
             if recipients.raw(word):
@@ -117,7 +117,7 @@ class SendEmail(Sending):
         if recipients.raw(written):
             found = mailboxes.of_entry(act, written)
         else:
-            people = await recipients.employees(act.locked, [written], act.now)
+            people = await recipients.addressed(act, [written], act.now)
             found = [_of_person(person.name, person.email) or person.name for person in people]
         if len(found) != 1 or isinstance(found[0], str) or not found[0].address.rpartition("@")[0].isascii():
             shown = ", ".join(box if isinstance(box, str) else box.address for box in found) or written

@@ -91,7 +91,7 @@ class SendSms(Sending):
     async def _numbers(self, act: Act) -> tuple[dict[str, str], list[str]]:
         """The numbers meant, each with the name of the employee it is, and who has none."""
         words = [word for word in self.recipients if not _raw(word)]
-        people = await recipients.employees(act.locked, words, act.now, skip_absent=self.skip_absent)
+        people = await recipients.addressed(act, words, act.now, skip_absent=self.skip_absent)
         found: dict[str, str] = {}
         missing: list[str] = []
         for person in people:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, JsonValue
@@ -64,8 +65,19 @@ _TABLES: dict[Listed, type[SQLModel]] = {
 _HIDDEN = {"content", "public_token"}
 
 
+_COUNTED = {Listed.MESSAGES: ("created_at", "id"), Listed.COMMENTS: ("pinned", "id")}
+"""What has another order than that of its numbers: there `after` counts. Pinned comments come first."""
+
+
+def _in_order(column: ColumnElement[Any], name: str) -> ColumnElement[Any]:
+    return column.desc() if name == "pinned" else column
+
+
 class Page(BaseModel):
-    """Rows in the order they were written. `next`, if there is more, is the `after` of the next page."""
+    """Rows in the order they were written, pinned comments before others.
+
+    `next`, if there is more, is the `after` of the next page.
+    """
 
     items: list[dict[str, JsonValue]]
     next: int | None = None
@@ -84,8 +96,8 @@ async def list_of_record(
     every = SQLModel.metadata.tables[str(table.__tablename__)].c
     columns = {column.name: column for column in every if column.name not in _HIDDEN}
     asked = select(*columns.values()).where(columns["record_id"] == record_id).limit(limit + 1)
-    if listed is Listed.MESSAGES:  # their ids have no order: `after` counts
-        asked = asked.order_by(columns["created_at"], columns["id"]).offset(after)
+    if counted := _COUNTED.get(listed):
+        asked = asked.order_by(*(_in_order(columns[name], name) for name in counted)).offset(after)
     else:
         number: ColumnElement[int] = columns["visit_no" if listed is Listed.VISITS else "id"]
         asked = asked.where(number > after).order_by(number)
@@ -97,5 +109,5 @@ async def list_of_record(
     items = rows[:limit]
     more = None
     if len(rows) > limit:
-        more = after + limit if listed is Listed.MESSAGES else items[-1].get("id", items[-1]["visit_no"])
+        more = after + limit if counted else items[-1].get("id", items[-1]["visit_no"])
     return Page(items=to_jsonable_python(items), next=more)
