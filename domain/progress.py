@@ -194,6 +194,8 @@ class Progress(Standing):
             out.append(e.Arm(visit.visit_no, step.rule, outcome.due))
         elif outcome.due:
             self._come_due(place)
+        if opens:
+            step.pinned = False  # when it opens was a person's word; its end follows its facts
         if opens and not step.blocks:
             visit.follow(place.i, outcome.at, outcome.at, out)
             self._give(visit, place.i + 1, outcome.next, outcome.at, out)

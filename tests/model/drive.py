@@ -90,8 +90,9 @@ def run(
             world.listen()
         seen |= {event["id"]} if event["type"] == "client" else set()
     world.reach(_instant(scenario["until"]))
+    numbers = {no: n for n, no in enumerate(world.visits, 1)}  # a deletion takes a number, and is no visit
     return [
-        [e.at.isoformat(timespec="microseconds"), e.visit_no, e.rule, e.outcome, e.reason]
+        [e.at.isoformat(timespec="microseconds"), numbers[e.visit_no], e.rule, e.outcome, e.reason]
         for e in world.entries
     ]
 
@@ -118,7 +119,9 @@ def _tell(world: Simulator, event: dict[str, Any], fields: dict[str, object]) ->
             world.absent(event["who"], _instant(event["from"]), _instant(event["to"]))
         case "operate":
             due = _instant(event["due"]) if event.get("due") else None
-            world.operate(event["verb"], event["rule"], due, event.get("visit", 0))
+            numbers = dict(enumerate(world.visits, 1))
+            visit_no = numbers.get(event["visit"], -1) if "visit" in event else 0
+            world.operate(event["verb"], event["rule"], due, visit_no)
 
 
 def _person(own: dict[str, Any], zone: str) -> Person:

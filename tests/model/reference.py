@@ -54,11 +54,11 @@ class Model:
         self.entries: list[list[Any]] = []
         self.done: dict[tuple[str, str], list[tuple[datetime, Visit]]] = {}  # for `repeat`
         self.seen: set[str] = set()  # ids of client activities
-        self.activities: list[tuple[datetime, str, bool]] = []  # when, of what type, was the record suspended
+        self.activities: list[tuple[datetime, str]] = []  # when, of what type
         self.fired: dict[str, datetime] = {}  # when a trigger last moved the record
         self.automatic: list[datetime] = []
         self.covers: set[str] = set()
-        self.deleted = False
+        self.deleted = self.leaving = self.ending = False
 
     # ------------------------------------------------------------ events
 
@@ -114,8 +114,10 @@ class Model:
         if event["type"] == "change_pipeline":
             landing = self.landing(event["pipeline"], event.get("stage"), way[-1] if way else self.stage)
         goes_on = bool(landing) or event["type"] == "delete"
+        self.ending = goes_on  # of what is left on the way nothing goes on over a deletion or pipeline change
         for n, stage in enumerate(way, 1):
             self.move(stage, person=True, missed=goes_on or n < len(way))
+        self.ending = False
         if landing:
             self.change_pipeline(event["pipeline"], landing)
         elif goes_on:
@@ -127,28 +129,27 @@ class Model:
             return
         self.seen.add(event["id"])
         kind = event["kind"]
-        self.activities.append((self.now, kind, self.suspended))
-        ended = []
-        for step in list(self.alive):
-            if step.kind == "wait" and step.state == "open" and listens(step, kind):
-                self.end(step, "done", "client")
-                ended.append(step)
+        self.activities.append((self.now, kind))
+        ended = [s for s in self.alive if s.kind == "wait" and s.state == "open" and listens(s, kind)]
+        self.leaving = True  # if a move comes with it
+        for step in ended:
+            self.end(step, "done", "client")
         open_record = event.get("bound") != "client" or self.meaning(self.stage) == "process"
         chosen = self.choose("client_activity", {kind}) if open_record else None
         mover = next((s for s in ended if (move_of(s, "on_client") or self.stage) != self.stage), None)
-        if chosen:
-            moved = self.fire(chosen)
-        elif mover and not self.covered(mover):
+        moved = self.fire(chosen) if chosen else False
+        if not chosen and mover and not self.covered(mover):
             moved = self.may_move() and self.move_by_itself(str(move_of(mover, "on_client")))
-        else:
-            moved = False
-        for step in ended if not moved else ():
-            self.go_on(step.chain)
+        self.leaving = False
+        if not moved:
+            self.follow()
+            for step in ended:
+                self.go_on(step.chain)
 
     def close_tasks(self, rule: str) -> None:
         """A person completes the tasks of a rule, one after the other; whose chain waits goes on."""
         for step in [s for s in self.alive if s.rule["id"] == rule and s.waits_for_task]:
-            if step in self.alive and step.state == "open":
+            if step.state == "open":
                 self.finish(step, "done")
                 self.settle(self.now)
 
@@ -183,11 +184,11 @@ class Model:
         for step in list(self.alive):
             if step.waits and not step.pinned and not step.chain.run_now:
                 due = self.due_of(step.schedule, step.turn or self.now)
-                if due != step.planned:
+                if (due and max(due, step.since or due)) != step.planned:
                     self.plan(step, self.now)
-            if step.state == "open" and step.kind == "control":
+            if step.kind == "control":
                 self.judge_control(step)
-            if step.state == "open" and not step.late:
+            if step.state == "open" and not step.late and not step.pinned:
                 end = self.due_of(step.limit, step.opened or self.now)
                 if end != step.planned:
                     step.planned, step.end = end, end and max(end, self.now)
@@ -195,7 +196,7 @@ class Model:
 
     def wake(self) -> None:
         """Judge again whatever waits for a condition, and see when the clock will turn it."""
-        for step in list(self.alive):
+        for step in () if self.leaving else list(self.alive):
             if step.state == "unmet" and self.holds(step.rule.get("condition"), step.visit):
                 self.pend(step, self.now)
             self.watch(step)
@@ -222,7 +223,6 @@ class Model:
 
     @property
     def suspended(self) -> bool:
-        """Is the record as such?"""
         return bool(self.covers & (EVERYWHERE | {f"pipeline:{self.pipeline}"}))
 
     def covered(self, step: Step) -> bool:
@@ -235,32 +235,37 @@ class Model:
             return
         queued = [s for s in self.alive if s.state == "pending" and self.covered(s)]
         self.covers.discard(scope)
-        if scope == "record":
-            self.automatic.clear()
+        self.automatic = [] if scope == "record" else self.automatic
         for step in queued:
-            policy = step.schedule.get("catch_up", "run")
-            if self.covered(step) or not step.due or step.due > self.now or policy == "run":
-                continue
-            if "drop_if_late" in policy:
-                step.too_late = self.now - step.due > length_of(policy["drop_if_late"])
-            else:
-                name = f"{self.scenario.get('workflow_id', 'deal-1')}/{step.rule['id']}"
-                self.pend(step, self.now + length_of(policy["spread_over"]) * values.share_of(name))
+            step.overdue = bool(step.due and step.due < self.now) and not self.covered(step)
+
+    def catch_up(self, step: Step) -> bool:
+        """An overdue step comes to act: is it dropped, or put off?"""
+        policy, late = step.schedule.get("catch_up", "run"), self.now - (step.due or self.now)
+        step.overdue = False
+        if dropped := "drop_if_late" in policy and late > length_of(policy["drop_if_late"]):
+            self.finish(step, "skipped", "too_late")
+        elif put_off := "spread_over" in policy and not step.spread:
+            name = f"{self.scenario.get('workflow_id', 'deal-1')}/{step.rule['id']}"
+            self.pend(step, self.now + length_of(policy["spread_over"]) * values.share_of(name))
+            step.spread = True
+        return dropped or put_off
 
     def operate(self, event: Json) -> None:
         """A person runs a pending step now, skips it, reschedules it; or ends a hold with these words."""
-        visit_no = event.get("visit") or self.visit.no
-        verb = event["verb"]
+        visit_no, verb = event.get("visit") or self.visit.no, event["verb"]
         for step in [s for s in self.alive if s.rule["id"] == event["rule"] and s.visit.no == visit_no]:
-            open_wait = step.state == "open" and step.kind == "wait"
+            open_wait = step.state == "open" and (step.kind == "wait" or step.waits_for_task)
             if verb == "run_now" and self.covered(step):
                 continue
             if verb == "reschedule":
+                step.pinned = step.pinned or step.waits or (step.state == "open" and not step.late)
                 if step.waits:
                     self.pend(step, parse_instant(event["due"]))
-                    step.pinned = True
+                elif step.state == "open" and not step.late:
+                    step.end = parse_instant(event["due"])
             elif open_wait:
-                self.finish(step, "done", "person")
+                self.finish(step, "done", "" if step.waits_for_task else "person")
             elif verb == "skip" and (step.waits or (step.state == "open" and step.kind == "control")):
                 self.finish(step, "skipped", "operator")
             elif verb == "run_now" and step.waits:
@@ -293,11 +298,12 @@ class Model:
         for caused in self.caused:
             yield self.now, 3, none, caused.place, partial(self.fire_caused, caused)
         for step in self.alive:
-            if step.turned:
-                yield step.turned, 1, none, step.place, partial(self.turn, step)
             if step.clock and not self.covered(step):
                 rank, first = (3, none) if step.acts_last else (2, step.clock)
                 yield step.clock, rank, first, step.place, partial(self.take, step)
+            if step.turned:  # an open control at its deadline is late before its condition holds
+                rank = 1 if step.state == "unmet" else 2
+                yield step.turned, rank, step.turned, step.place, partial(self.turn, step)
 
     def take(self, step: Step) -> None:
         """A step's time has come."""
@@ -308,28 +314,28 @@ class Model:
 
     def time_out(self, step: Step) -> None:
         """The end of an open wait, or the deadline of an open control, has come."""
-        target = step.moves_to
+        target = move_of(step, "on_timeout")
         if step.kind == "control":
             step.late, step.end = True, None
             self.note(step, "late", "")
             self.result(step, "state", "late")
         elif target and target != self.stage:
             if self.may_move():
-                self.end(step, "done", step.ended_by)
+                self.leaving = True
+                self.end(step, "done", "time")
                 self.supersede()
                 self.move_by_itself(target)
         else:
-            self.finish(step, "done", "" if step.waits_for_task else step.ended_by)
+            self.finish(step, "done", "" if step.waits_for_task else "time")
 
     def may_act(self, step: Step) -> bool:
         """`catch_up`, `repeat`, the condition. False: the step was skipped, or waits for its condition."""
-        rule = step.rule
-        if step.too_late:
-            self.finish(step, "skipped", "too_late")
-        elif repeats(step, self.done.get((step.visit.pipeline, step.rule["id"]), []), self.now):
+        if step.overdue and self.catch_up(step):
+            return False
+        if repeats(step, self.done.get((step.visit.pipeline, step.rule["id"]), []), self.now):
             self.finish(step, "skipped", "repeat")
-        elif not self.holds(rule.get("condition"), step.visit):
-            if rule.get("if_false") == "wait" and not step.chain.run_now:
+        elif not self.holds(step.rule.get("condition"), step.visit):
+            if step.rule.get("if_false") == "wait" and not step.chain.run_now:
                 step.state, step.due = "unmet", None
                 self.watch(step)
             else:
@@ -360,32 +366,23 @@ class Model:
 
     def open(self, step: Step) -> None:
         """A hold opens, and its end is computed from its opening; what has ended it already ends it."""
-        was_due = step.due or self.now
-        step.state, step.opened, step.due, step.turned = "open", self.now, None, None
-        if step.kind == "control":
-            self.result(step, "state", "watching")
-            self.judge_control(step)
-            if step.state == "ended":
-                return self.go_on(step.chain)
-        end = self.due_of(step.limit, self.now)
+        was_due, until = step.due or self.now, step.params.get("until") if step.kind == "control" else None
+        end, resolved = self.due_of(step.limit, self.now), bool(until) and self.holds(until, step.visit)
         word = "if_empty" if end is None else "if_past" if end < self.now else ""
         policy = step.limit.get(word) or ("wait_for_value" if word == "if_empty" else "run_now")
-        if word and policy in ("skip", "fail"):
+        if not resolved and word and policy in ("skip", "fail"):
             return self.finish(step, "skipped" if policy == "skip" else "failed", word)
-        step.planned, step.end = end, self.now if word and policy == "run_now" else end
-        heard = [
-            quiet
-            for at, kind, quiet in self.activities[step.heard :]
-            if step.kind == "wait" and at >= was_due and listens(step, kind)
-        ]
-        if heard and (heard[0] or move_of(step, "on_client") in (None, self.stage)):
-            return self.finish(step, "done", "client")
-        if heard:
-            step.end, step.ended_by = self.now, "client"
+        step.state, step.opened, step.due, step.turned = "open", self.now, None, None
+        step.pinned, step.planned, step.end = False, end, self.now if word and policy == "run_now" else end
+        if resolved:
+            return self.finish(step, "done", "resolved")
+        if step.kind == "control":
+            self.result(step, "state", "watching")
+        since = self.activities[step.heard :] if step.kind == "wait" else []
+        if any(at >= was_due and listens(step, kind) for at, kind in since):
+            return self.finish(step, "done", "client")  # too late for its move
         self.watch(step)
-        if not step.blocks:
-            self.go_on(step.chain)
-        return None
+        return None if step.blocks else self.go_on(step.chain)
 
     def judge_control(self, step: Step) -> None:
         """An open control ends when its condition holds."""
@@ -523,8 +520,10 @@ class Model:
 
     def end_all(self, reason: str) -> None:
         self.caused.clear()
+        self.leaving = True
         for step in list(self.alive):
             self.end(step, "cancelled", reason)
+        self.leaving = False
 
     # ------------------------------------------------------------ entering and leaving
 
@@ -561,6 +560,7 @@ class Model:
         """
         visit, leaving = self.visit, [step for step in self.alive if step.visit is self.visit]
         self.caused.clear()
+        self.leaving = True
         for step in leaving:
             chain = step.chain
             chain.left = True
@@ -577,7 +577,8 @@ class Model:
                 chain.cut = chain.cut or (step.blocks and chain.on_exit == "keep")
                 self.end(step, "cancelled", reason)
             elif chain.run_now and step.in_progress:
-                self.pend(step, self.now)
+                self.pend(step, min(step.due or self.now, self.now))  # what has queued is late all the same
+        self.leaving = False
         self.set_fields(changes)
         for chain in visit.chains:
             self.go_on(chain)
@@ -586,7 +587,7 @@ class Model:
 
     def go_on(self, chain: Chain) -> None:
         """The chain arrives at its next rule, unless one of its rules holds it up."""
-        while not any(step.in_progress for step in chain.steps):
+        while not self.ending and not any(step.in_progress for step in chain.steps):
             place = next((n for n, step in enumerate(chain.steps) if step.state == "idle"), None)
             if place is None:
                 return
@@ -605,7 +606,8 @@ class Model:
         """Compute a step's due time, as its turn comes or, later, as a fact moves it (`since`)."""
         if step.chain.run_now:
             return self.pend(step, self.now)
-        due = step.planned = self.due_of(step.schedule, step.turn or self.now)
+        due, step.since = self.due_of(step.schedule, step.turn or self.now), since
+        step.planned = due and max(due, since)
         word = "if_empty" if due is None else "if_past" if due < since else ""
         policy = step.schedule.get(word) or ("wait_for_value" if word == "if_empty" else "run_now")
         if word and policy in ("skip", "fail"):
@@ -617,7 +619,7 @@ class Model:
 
     def pend(self, step: Step, due: datetime) -> None:
         """A step has got a due time."""
-        step.state, step.due, step.too_late, step.turned = "pending", due, False, None
+        step.state, step.due, step.overdue, step.turned = "pending", due, False, None
         step.heard = len(self.activities)
 
     def finish(self, step: Step, outcome: str, reason: str = "") -> None:
@@ -631,18 +633,18 @@ class Model:
             key = (step.visit.pipeline, str(step.rule["id"]))
             self.done.setdefault(key, []).append((self.now, step.visit))
         self.note(step, outcome, reason)
-        if step.kind == "control":
+        if step.kind == "control" and step.opened:
             self.result(step, "state", reason if outcome == "done" else "given_up")
-        elif step.kind == "wait":
+        elif step.kind == "wait" and step.opened:
             self.result(step, "ended", reason if outcome == "done" else "cancelled")
         elif outcome == "done" and step.kind in RESULTS:
             self.result(step, RESULTS[step.kind], "something")
 
     def result(self, step: Step, name: str, value: object) -> None:
-        """A result of a rule, which is a changed field for what waits in its visit."""
+        """A result of a rule: a changed field for what waits in its visit, unless that is just being left."""
         self.results[step.visit.no, f"steps.{step.rule['id']}.{name}"] = value
-        for other in list(self.alive):
-            if other.state == "open" and other.kind == "control":
+        for other in () if self.leaving else list(self.alive):
+            if other.kind == "control":
                 self.judge_control(other)
         self.wake()
 

@@ -43,15 +43,16 @@ class Step:
     index: int
     state: str = "idle"
     due: datetime | None = None  # of a pending step
-    planned: datetime | None = None  # what its schedule last came to
+    planned: datetime | None = None  # what its schedule last came to, at the earliest `since`
+    since: datetime | None = None  # its turn, or the change of fact that moved it last
     turn: datetime | None = None
     heard: int = 0  # client activities that had happened before it got its due time
     pinned: bool = False  # by a person: it follows its facts no more
-    too_late: bool = False  # released after its `drop_if_late`
+    spread: bool = False  # released at a time of its own, which happens once
+    overdue: bool = False  # released by a resume after its due time
     turned: datetime | None = None  # when the clock turns the condition that is waited for
     opened: datetime | None = None  # of a hold
     end: datetime | None = None  # when an open wait ends, or an open control becomes late
-    ended_by: str = "time"  # of an open wait whose end has come
     late: bool = False
     outcome: str = ""
 
@@ -95,14 +96,9 @@ class Step:
         return {item["field"].removeprefix("record."): item["value"] for item in self.params["set"]}
 
     @property
-    def moves_to(self) -> str | None:
-        """The stage that the end of an open wait moves to."""
-        return move_of(self, "on_client" if self.ended_by == "client" else "on_timeout")
-
-    @property
     def acts_last(self) -> bool:
         """A transition, or a wait whose time is out and that moves the record."""
-        return self.is_transition or (self.state == "open" and self.moves_to is not None)
+        return self.is_transition or (self.state == "open" and move_of(self, "on_timeout") is not None)
 
     @property
     def clock(self) -> datetime | None:

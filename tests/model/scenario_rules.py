@@ -210,7 +210,7 @@ class RuleMaker:
         if kind == "edit_record":
             name = self.pick(("amount", "city", "due_on", "meet_at"))
             sets = [{"field": name, "value": self.field_value(name)}]
-            if "together" in self.features and self.chance(25):
+            if "stage_edits" in self.features and self.chance(25):
                 sets.append({"field": "stage", "value": self.pick(self.stages[pipeline])["id"]})
             return {"set": sets}
         if kind == "change_stage":

@@ -37,7 +37,8 @@ what rules may say, follows from the features (in brackets).
 - `absence` with `who`, `from`, `to` (`people`): an absence of an employee is noted.
 
 The other features: `clock_waits` (a condition that is waited for, or a control's, may look at `now` and
-`today`), `results` (conditions may read `steps.*`), `stage_field` (and `record.stage`), `settled_controls`
+`today`), `results` (conditions may read `steps.*`), `stage_field` (and `record.stage`), `stage_edits` (a rule
+may edit fields and the stage in one), `settled_controls`
 (`if_past` and `if_empty` of a control that has a condition), and `grace` and `triggers` of pipelines.
 """
 
@@ -55,9 +56,12 @@ __all__ = ["FEATURES", "FIELD_TYPES", "KNOWN", "random_scenario", "scenarios"]
 
 FEATURES = frozenset({
     "clock_waits", "client_bound", "grace", "missed", "operators", "people", "restore", "results",
-    "settled_controls", "stage_field", "suspension", "together", "triggers",
+    "settled_controls", "stage_edits", "stage_field", "suspension", "together", "triggers",
 })  # fmt: skip
-KNOWN: frozenset[str] = frozenset()
+KNOWN = frozenset({
+    "client_bound", "clock_waits", "grace", "missed", "operators", "restore", "results", "settled_controls",
+    "stage_edits", "stage_field", "together",
+})  # fmt: skip
 """What the engine and its driver know; the default of the generator."""
 
 

@@ -71,35 +71,35 @@ def edit(wall: str, **fields: Any) -> Json:
     return event(wall, "edit", fields=fields)
 
 
-def journal(
+def scenario(
     rules: dict[str, list[Json]] | list[Json],
     *events: Json,
     start: str = START,
     until: str = "2026-02-05T09:00",
     also: Json | None = None,
     **fields: Any,
-) -> list[str]:
-    """What happens to a record created in `new`, one line an entry, in Amsterdam's winter time.
-
-    `also` are `people`, and what else there is to the pipeline: `grace`, `triggers`.
-    """
+) -> Json:
+    """A record created in `new`. `also` are `people`, and what else there is to the pipeline."""
     by_stage = rules if isinstance(rules, dict) else {"new": rules}
     other = {stage: rules for stage, rules in by_stage.items() if stage.startswith("o-")}
     also = dict(also or {})
-    found = run(
-        {
-            "zone": ZONE,
-            "calendar": {"week": WORK, "holidays": ["2026-01-01"]},
-            "people": also.pop("people", {}),
-            "pipelines": {
-                "p": {"stages": STAGES, "rules": by_stage, **also},
-                "other": {"stages": OTHER, "rules": other},
-            },
-            "record": {"pipeline": "p", "stage": "new", "fields": fields, "responsible": "ann"},
-            "events": [event(start, "create"), *events],
-            "until": utc(until),
-        }
-    )
+    return {
+        "zone": ZONE,
+        "calendar": {"week": WORK, "holidays": ["2026-01-01"]},
+        "people": also.pop("people", {}),
+        "pipelines": {
+            "p": {"stages": STAGES, "rules": by_stage, **also},
+            "other": {"stages": OTHER, "rules": other},
+        },
+        "record": {"pipeline": "p", "stage": "new", "fields": fields, "responsible": "ann"},
+        "events": [event(start, "create"), *events],
+        "until": utc(until),
+    }
+
+
+def journal(rules: dict[str, list[Json]] | list[Json], *events: Json, **more: Any) -> list[str]:
+    """What happens in such a scenario, one line an entry, in Amsterdam's winter time."""
+    found = run(scenario(rules, *events, **more))
     winter = datetime.fromisoformat(utc(START)).tzinfo
     lines = []
     for at, visit, name, outcome, reason in found:

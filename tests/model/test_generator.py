@@ -92,6 +92,14 @@ class EditsFirstAndMovesThen(Model):
             self.move(stage, person=True)
 
 
+class EditsNoStage(Model):
+    def transit(self, step: Step) -> None:
+        if step.kind == "edit_record":
+            self.finish(step, "done")
+        else:
+            super().transit(step)
+
+
 class OpensMissedVisits(Model):
     def enter(self, stage: str, *, missed: bool = False, **more: Any) -> None:
         super().enter(stage, **more)
@@ -165,6 +173,7 @@ BROKEN = {
         IgnoresTheClockInConditions, ForgetsTheClockWhenAFieldChanges, MovesWhatAChangeLeavesInItsPlace,
     ),
     "together": (EditsFirstAndMovesThen,),
+    "stage_edits": (EditsNoStage,),
     "missed": (OpensMissedVisits, KeepsNothingOfMissedVisits),
     "grace": (KnowsNoGrace, KeepsWhatWasASlip),
     "results": (ResultsWakeNobody,),
