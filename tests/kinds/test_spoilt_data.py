@@ -60,7 +60,7 @@ async def test_rules_are_published_though_others_were_spoilt(desk: Desk, how: st
     for pipeline, stage, number in (("sales", "new", 2), ("service", next(iter(builders.SERVICE)), 1)):
         rules = RuleSet.model_validate({"stages": {stage: [good | {"id": "better"}]}})
         async with desk.database.transaction() as tx:
-            assert await publish(tx, pipeline, rules, "eve", NOON) == number
+            assert (await publish(tx, pipeline, rules, "eve", NOON)).number == number
 
 
 async def test_a_rule_whose_parameters_cannot_be_read_fails_alone(desk: Desk) -> None:
