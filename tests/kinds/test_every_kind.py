@@ -59,8 +59,8 @@ class Work:
             self.environment.info, scheduled_time=NOON, current_attempt_scheduled_time=NOON
         )
 
-    async def record(self, kind: str) -> int:
-        """A record in a stage whose only rule is the kind's example."""
+    async def record(self, kind: str, *below: dict[str, Any]) -> int:
+        """A record in a stage whose first rule is the kind's example, by default its only one."""
         shown, desk = KINDS[kind], self.desk
         of, (pipeline, stage) = ("deal", ("sales", "new")) if "deal" in shown.record_types else (
             "lead", ("leads", "fresh")
@@ -72,7 +72,7 @@ class Work:
         digest = await self.documents.blobs.put(TEMPLATE)
         await desk.run(lambda tx: builders.document_template(tx, "offer", digest))
         rule = {"id": "example", "kind": kind, "params": shown.example}
-        await desk.run(lambda tx: builders.rule_set(tx, {stage: [rule]}, pipeline=pipeline))
+        await desk.run(lambda tx: builders.rule_set(tx, {stage: [rule, *below]}, pipeline=pipeline))
         async with desk.database.transaction() as tx:
             company = await builders.client_company(tx, address="Rue 1", emails=["firm@client.example"])
             contact = await builders.contact(tx, phones=["+4915187654321"], company_id=company)
