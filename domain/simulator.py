@@ -129,10 +129,13 @@ class Simulator(OperatedWorld):
 
     def suspend(self, cover: str = "record") -> None:
         """Nothing under the cover acts from now on; facts, people and the client still end holds."""
-        self.covers.add(cover)
+        if cover != "record" or not self.deleted:  # nothing is done to a record in the bin
+            self.covers.add(cover)
 
     def resume(self, cover: str = "record") -> None:
         """What queued goes on, as `catch_up` says. Of the record: the loop guard counts anew, too."""
+        if cover == "record" and self.deleted:
+            return
         if cover == "record" and self.suspended:
             self.looping = False
             self.moves.clear()
