@@ -120,8 +120,8 @@ async def under_way(tx: Transaction) -> All | None:
 
 
 async def next_of_all(tx: Transaction, of: All, many: int) -> list[Followed]:
-    """The next records that were there when it began."""
-    asked = {"reached": of.reached, "at": of.at, "many": many}
+    """The next records; one made since may bear an id whose journey is of another past."""
+    asked = {"reached": of.reached, "many": many}
     return [_followed(row) for row in await tx.execute(_NEXT, asked)]
 
 
@@ -204,7 +204,7 @@ order by id desc limit 1
 """)
 _NEXT = text(f"""
 select {_COLUMNS} from record
-where id > :reached and created_at < :at and deleted_at is null order by id limit :many
+where id > :reached and deleted_at is null order by id limit :many
 """)  # noqa: S608 - known columns
 _REACHED = text("""
 update healing set reached = :id, records = records + :begun where id = :of
