@@ -19,7 +19,8 @@ from pydantic_core import from_json
 from sqlalchemy import event, text
 
 from activities.providers.console import ConsoleMail
-from db.outbox import behind, of_records, take_waiting
+from db import healing
+from db.outbox import behind, take_waiting
 from db.reminders import remind
 from tests.builders import NOON
 from tests.kinds.conftest import Desk
@@ -32,7 +33,9 @@ from worker.postman import one_round
 MANY: Final = 10_000
 SMALL: Final = 1_000
 """Rows up to which a table may be gone through."""
-LOOPS: Final = {"relay", "reconcile", "clean", "watch_the_clock", "deliver_invitations"}
+LOOPS: Final = {
+    "clock.keep", "relay", "heal", "reconcile", "clean", "watch_the_clock", "deliver_invitations",
+}  # fmt: skip
 """What a worker does by the clock; what each asks of the database is asked below."""
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 Plan = Mapping[str, Any]
@@ -129,7 +132,12 @@ async def test_nothing_a_worker_does_by_the_clock_goes_through_a_table_that_grow
             assert await take_waiting(tx, 20, timedelta(seconds=1))
             await behind(tx, NOON + DAY)
             assert await remind(tx, NOON + 200 * MINUTE) > 2
-            await of_records(tx, {1: "run", 2: "run"})
+            await healing.whose_turn(tx, MINUTE)
+            await healing.next_to_probe(tx, 100)
+            await healing.still_behind(tx, MINUTE, 100)
+            await healing.followed(tx, [1, 2])
+            await healing.under_way(tx)
+            await healing.count(tx, MINUTE)
         assert await clean_once(desk.database, NOON + BIN + MINUTE)
         await one_round(desk.database, ConsoleMail(), "jalon@company.example", lambda: NOON + MINUTE)
     async with desk.database.transaction() as tx:
@@ -145,11 +153,10 @@ async def test_nothing_a_worker_does_by_the_clock_goes_through_a_table_that_grow
 def test_every_loop_of_a_worker_is_looked_at_here() -> None:
     run = ast.parse(inspect.getsource(main.run))
     started = {
-        call.args[0].func.id
+        ast.unparse(call.args[0].func)
         for call in ast.walk(run)
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
         if call.func.attr == "create_task" and isinstance(call.args[0], ast.Call)
-        if isinstance(call.args[0].func, ast.Name)
     }
     assert started == LOOPS
 
