@@ -72,4 +72,5 @@ def listen() -> None:
         filter=TelemetryFilter(core_level="WARN", other_level="ERROR"),
         forwarding=LogForwardingConfig(logger=_LOGGER),
     )
-    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=logs)))
+    # whoever has connected before is a client of other processes alone: no worker here runs on its runtime
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=logs)), error_if_already_set=False)

@@ -15,6 +15,7 @@ import pytest
 from db.migrate import ensure_database
 from db.settings import Settings
 from db.temporal import connect
+from tests import failed_tasks
 from tests.chaos.scene import Scene
 from tests.chaos.servers import PATIENCE, Servers, program
 from tests.histories import all_replay
@@ -29,6 +30,7 @@ async def servers() -> AsyncIterator[Servers]:
 
     At the end every run of every journey is replayed, whatever was killed meanwhile.
     """
+    failed_tasks.listen()
     home = _open_folder()
     both = Servers(home)
     try:

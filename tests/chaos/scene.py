@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
-from temporalio.api.enums.v1 import PendingActivityState, PendingWorkflowTaskState
+from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.client import WorkflowExecutionDescription
 from temporalio.service import RPCError
 
@@ -33,9 +33,6 @@ from tests.smtp_sink import SmtpSink
 MANY = 10
 API_KEY = "the key of the chaos"
 READY = "the worker works"
-
-
-WORKFLOW_TASK = "workflow task"
 
 
 class Scene:
@@ -173,15 +170,9 @@ class Scene:
         return there
 
     async def in_hand(self, worker: Program, records: Sequence[int]) -> set[str]:
-        """The types of activities that Temporal believes this process to be doing for these records.
-
-        `WORKFLOW_TASK` stands for one that somebody has begun: an entry is a part of it.
-        """
+        """The types of activities that Temporal believes this process to be doing for these records."""
         found = set()
         for described in (await self.journeys(records)).values():
-            task = described.raw_description.pending_workflow_task
-            if task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED:
-                found.add(WORKFLOW_TASK)
             for pending in described.raw_description.pending_activities:
                 its = pending.last_worker_identity.partition("@")[0] == str(worker.pid)
                 if its and pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED:
