@@ -138,7 +138,8 @@ class Visit(BaseModel):
                     self.disarm(step, out)
                     step.runs_now(left.at)
             else:
-                late = step.status == "expiring" or (step.status == "due" and step.nature == "transition")
+                has_come = step.status == "due" or step.waiting == "suspended"
+                late = step.status == "expiring" or (has_come and step.nature == "transition")
                 result: tuple[Result, str] = (
                     ("stale", LEFT_BEFORE_START)
                     if fresh

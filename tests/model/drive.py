@@ -101,6 +101,8 @@ def _tell(world: Simulator, event: dict[str, Any], fields: dict[str, object]) ->
     match event["type"]:
         case "create" | "delete" | "restore" as plain:
             getattr(world, plain)()
+        case "suspend" | "resume" if world.deleted and event.get("scope", "record") == "record":
+            pass  # in the bin nobody hears of it
         case "suspend" | "resume" as verb:
             getattr(world, verb)(event.get("scope", "record"))
         case "change_pipeline":

@@ -48,7 +48,7 @@ class Model:
         self.fields: Json = {full(name): value for name, value in (record.get("fields") or {}).items()}
         self.results: dict[tuple[int, str], object] = {}  # of this visit's rules, by visit and reference
         self.now = datetime.min.replace(tzinfo=UTC)
-        self.visit = Visit(0, 1, self.pipeline, self.now, 0)
+        self.visit = Visit(0, 1, self.pipeline, self.now, self.now, 0)
         self.alive: list[Step] = []  # what has no outcome yet: oldest visit first, then as listed
         self.caused: list[Caused] = []
         self.entries: list[list[Any]] = []
@@ -78,7 +78,7 @@ class Model:
         elif kind == "restore" and self.deleted:
             self.deleted = False
             self.enter(self.stage)
-        if kind not in ("create", "restore") and self.visit.no and not self.deleted:
+        elif self.visit.no and (not self.deleted or ":" in event.get("scope", "")):  # others' covers are laid
             self.happen_to_record(kind, event)
 
     def happen_to_record(self, kind: str, event: Json) -> None:
@@ -226,7 +226,6 @@ class Model:
         return bool(self.covers & (EVERYWHERE | {f"pipeline:{self.pipeline}"}))
 
     def covered(self, step: Step) -> bool:
-        """Does anything suspend this step?"""
         return self.suspended or f"rule:{step.rule['id']}" in self.covers
 
     def resume(self, scope: str) -> None:
@@ -237,11 +236,14 @@ class Model:
         self.covers.discard(scope)
         self.automatic = [] if scope == "record" else self.automatic
         for step in queued:
-            step.overdue = bool(step.due and step.due < self.now) and not self.covered(step)
+            step.overdue = max(step.due or self.now, step.visit.opened) < self.now and not self.covered(step)
 
     def catch_up(self, step: Step) -> bool:
         """An overdue step comes to act: is it dropped, or put off?"""
-        policy, late = step.schedule.get("catch_up", "run"), self.now - (step.due or self.now)
+        policy, late = (
+            step.schedule.get("catch_up", "run"),
+            self.now - max(step.due or self.now, step.visit.opened),
+        )
         step.overdue = False
         if dropped := "drop_if_late" in policy and late > length_of(policy["drop_if_late"]):
             self.finish(step, "skipped", "too_late")
@@ -306,7 +308,6 @@ class Model:
                 yield step.turned, rank, step.turned, step.place, partial(self.turn, step)
 
     def take(self, step: Step) -> None:
-        """A step's time has come."""
         if step.state == "open":
             self.time_out(step)
         elif self.may_act(step):
@@ -428,7 +429,6 @@ class Model:
         return True
 
     def move_by_itself(self, stage: str, changes: Json | None = None) -> bool:
-        """An automatic move."""
         self.automatic.append(self.now)
         self.move(stage, changes=changes)
         return True
@@ -521,8 +521,8 @@ class Model:
     def end_all(self, reason: str) -> None:
         self.caused.clear()
         self.leaving = True
-        for step in list(self.alive):
-            self.end(step, "cancelled", reason)
+        while self.alive:
+            self.end(self.alive[0], "cancelled", reason)
         self.leaving = False
 
     # ------------------------------------------------------------ entering and leaving
@@ -532,8 +532,8 @@ class Model:
     ) -> None:
         """A visit begins: its rules are cut into chains. It opens at once, or after the grace, or never."""
         self.stage = stage
-        pass_no = self.visit.pass_no + new_pass
-        self.visit = visit = Visit(self.visit.no + 1, pass_no, self.pipeline, self.now, len(self.activities))
+        no, pass_no, heard = self.visit.no + 1, self.visit.pass_no + new_pass, len(self.activities)
+        self.visit = visit = Visit(no, pass_no, self.pipeline, self.now, self.now, heard)
         for index, rule in enumerate(self.pipelines[self.pipeline].get("rules", {}).get(stage, [])):
             if not (visit.chains and rule.get("after_previous")):
                 visit.chains.append(Chain(rule.get("on_exit", "cancel")))
@@ -549,7 +549,7 @@ class Model:
 
     def open_visit(self) -> None:
         """The turn of each chain's first rule comes, as of the stage entry."""
-        self.visit.opens = None
+        self.visit.opens, self.visit.opened = None, self.now
         for chain in self.visit.chains:
             self.go_on(chain)
 

@@ -28,6 +28,7 @@ class Visit:
     pass_no: int
     pipeline: str
     entered: datetime
+    opened: datetime  # later than that by the grace
     heard: int  # client activities that had happened before the entry
     opens: datetime | None = None  # a visit that is not open yet; None: it is
     missed: bool = False  # left before its journey heard of it

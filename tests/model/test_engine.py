@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.model import comparing, reference
-from tests.model.telling import DAY, control, edit, event, scenario
+from tests.model.telling import DAY, HOUR, control, edit, event, go, scenario
 
 
 @pytest.mark.parametrize("first", range(0, 1500, 250))
@@ -29,6 +29,13 @@ def test_a_control_whose_opening_a_person_rescheduled_follows_its_date_all_the_s
     )
     assert comparing.different(told) == {}
     assert [entry[3] for entry in reference.run(told)] == ["late"]
+
+
+def test_a_suspended_transition_whose_time_has_come_is_superseded() -> None:
+    rules = [go("t", "lost", schedule=HOUR), go("u", "work", schedule={"after": {"hours": 2}})]
+    told = scenario(rules, event("2026-01-05T09:30", "suspend", scope="rule:t"))
+    assert comparing.different(told) == {}
+    assert ["t", "superseded"] in [entry[2:4] for entry in reference.run(told)]
 
 
 # on a build machine the same seeds each time: one that nobody has seen is found at a desk, and becomes a test

@@ -76,6 +76,14 @@ def test_a_step_is_suspended_while_any_cover_is() -> None:
     assert journal([rule("a", schedule=HOUR)], *both, later) == ["01-05 13:00 1 a done"]
 
 
+def test_a_suspended_transition_whose_time_has_come_is_superseded() -> None:
+    rules = [go("t", "lost", schedule=HOUR), go("u", "work", schedule={"after": {"hours": 2}})]
+    assert journal(rules, *suspended(scope="rule:t")) == [
+        "01-05 11:00 1 u done",
+        "01-05 11:00 1 t superseded",
+    ]
+
+
 def test_a_client_still_ends_waits_while_suspended_but_moves_nothing() -> None:
     rules = [wait("w", DAY, on_client={"move_to": "work"}), below("a")]
     assert journal(rules, *suspended(call("2026-01-05T10:00"))) == [
