@@ -31,7 +31,7 @@ Span = tuple[datetime, datetime]
 """Two instants; both belong to it."""
 
 _DAY, _WEEK = timedelta(days=1), timedelta(days=7)
-_FIRST, _LAST = EARLIEST.date() + 4 * _WEEK, LATEST.date() - 4 * _WEEK  # there is no work beyond
+_FIRST, _LAST = EARLIEST.date() + 4 * _WEEK, LATEST.date() - 4 * _WEEK      # there is no work beyond
 _YEAR = 365
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 
@@ -45,12 +45,11 @@ def _joined(written: object) -> object:
 
 
 Interval = Annotated[
-    str, BeforeValidator(_joined), StringConstraints(pattern=rf"^{_CLOCK}-({_CLOCK}|24:00)$")
-]
+    str, BeforeValidator(_joined), StringConstraints(pattern=rf"^{_CLOCK}-({_CLOCK}|24:00)$")]
 
 
 def _in_order(intervals: list[str]) -> list[str]:
-    reached = ""  # clock times of two digits compare as texts
+    reached = ""                                 # clock times of two digits compare as texts
     for interval in intervals:
         start, end = interval.split("-")
         if start >= end:
@@ -183,7 +182,7 @@ class Calendar(BaseModel):
         if at < len(self._special_days) and self._special_days[at] < low + _WEEK:
             return False
         midnight = datetime.combine(low, time.min, self._tz)
-        usual = midnight.utcoffset()  # no zone has ever changed its clock and back within six days
+        usual = midnight.utcoffset()             # no zone has ever changed its clock and back within six days
         return all((midnight + n * _DAY).utcoffset() == usual for n in (-1, 2, 5, 8))
 
     def _at(self, day: date, clock: str) -> datetime:

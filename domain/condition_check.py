@@ -41,15 +41,9 @@ _FIT: dict[FieldType, frozenset[Operator]] = {
 }
 _FIT_MANY: frozenset[Operator] = _EMPTINESS | _LISTS | {"contains", "not_contains"}
 _GROUPS: dict[FieldType, str] = {
-    "text": "a text",
-    "email": "a text",
-    "choice": "a text",
-    "employee": "a text",
-    "number": "a number",
-    "money": "a number",
-    "date": "a time",
-    "datetime": "a time",
-    "booking": "a time",
+    "text": "a text", "email": "a text", "choice": "a text", "employee": "a text",
+    "number": "a number", "money": "a number",
+    "date": "a time", "datetime": "a time", "booking": "a time",
     "boolean": "true or false",
 }
 _Find = Callable[[str], Field]
@@ -142,11 +136,7 @@ def _reversed(leaf: Comparison, left: Field) -> bool:
 
 
 def _operand(
-    item: Single,
-    place: str,
-    left: Field | None,
-    leaf: Comparison,
-    find: _Find,
+    item: Single, place: str, left: Field | None, leaf: Comparison, find: _Find,
 ) -> Iterator[Problem]:
     message = ""
     if isinstance(item, OtherField):
@@ -187,7 +177,7 @@ def _constant(raw: str | bool | float, leaf: Comparison, left: Field) -> str:
         one = one.model_copy(update={"type": "text"})
     bare_date = isinstance(raw, str) and len(raw.strip()) == len("2024-02-29")
     if left.type in ("datetime", "booking") and bare_date:
-        one = one.model_copy(update={"type": "date"})  # a bare date is its 00:00
+        one = one.model_copy(update={"type": "date"})      # a bare date is its 00:00
     try:
         parse(one, raw)
     except WrongType as wrong:

@@ -11,20 +11,8 @@ from pydantic import Field as Described
 from domain.relative_time import Shift
 
 Operator = Literal[
-    "equal",
-    "not_equal",
-    "greater",
-    "greater_or_equal",
-    "less",
-    "less_or_equal",
-    "in",
-    "not_in",
-    "contains",
-    "not_contains",
-    "starts_with",
-    "is_empty",
-    "is_not_empty",
-    "between",
+    "equal", "not_equal", "greater", "greater_or_equal", "less", "less_or_equal", "in", "not_in",
+    "contains", "not_contains", "starts_with", "is_empty", "is_not_empty", "between",
 ]
 
 
@@ -95,18 +83,11 @@ def _shape(raw: object) -> str | None:
 
 
 Condition = Annotated[
-    Annotated[All, Tag("all")]
-    | Annotated[Any_, Tag("any")]
-    | Annotated[Not, Tag("not")]
+    Annotated[All, Tag("all")] | Annotated[Any_, Tag("any")] | Annotated[Not, Tag("not")]
     | Annotated[Comparison, Tag("field")],
-    Discriminator(
-        _shape,
-        custom_error_type="condition",
-        custom_error_message=(
-            'a condition is one of {"all": [...]}, {"any": [...]}, {"not": {...}} '
-            'or {"field": ..., "op": ..., "value": ...}'
-        ),
-    ),
+    Discriminator(_shape, custom_error_type="condition", custom_error_message=(
+        "a condition is one of {\"all\": [...]}, {\"any\": [...]}, {\"not\": {...}} "
+        "or {\"field\": ..., \"op\": ..., \"value\": ...}")),
 ]
 
 for _node in (All, Any_, Not):

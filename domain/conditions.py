@@ -47,25 +47,8 @@ from domain.relative_time import (
 )
 
 __all__ = [
-    "All",
-    "Any_",
-    "Comparison",
-    "Condition",
-    "Not",
-    "Now",
-    "Operand",
-    "Operator",
-    "OtherField",
-    "Problem",
-    "Today",
-    "Values",
-    "Verdict",
-    "check",
-    "follows",
-    "judge",
-    "leaves",
-    "reads",
-    "turns_at",
+    "All", "Any_", "Comparison", "Condition", "Not", "Now", "Operand", "Operator", "OtherField", "Problem",
+    "Today", "Values", "Verdict", "check", "follows", "judge", "leaves", "reads", "turns_at",
 ]
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -176,13 +159,8 @@ def _compare(leaf: Comparison, moment: _Moment) -> Operand:
     else:
         holds = _decide(leaf.op, mine, right, several=isinstance(raw, list | tuple))
     listed = isinstance(leaf.value, list) or leaf.op in ("in", "not_in")
-    return Operand(
-        field=leaf.field,
-        op=leaf.op,
-        left=_shown(raw),
-        holds=holds,
-        right=shown if listed else next(iter(shown), None),
-    )
+    return Operand(field=leaf.field, op=leaf.op, left=_shown(raw), holds=holds,
+                   right=shown if listed else next(iter(shown), None))
 
 
 class _Key(NamedTuple):
@@ -194,10 +172,8 @@ class _Key(NamedTuple):
 
 
 _ORDER: dict[str, Callable[[_Key, _Key], bool]] = {
-    "greater": operator.gt,
-    "greater_or_equal": operator.ge,
-    "less": operator.lt,
-    "less_or_equal": operator.le,
+    "greater": operator.gt, "greater_or_equal": operator.ge,
+    "less": operator.lt, "less_or_equal": operator.le,
 }
 
 
@@ -219,7 +195,7 @@ def _decide(op: Operator, left: list[_Key], right: list[_Key], *, several: bool)
         case "starts_with":
             return first.kind == "text" and any(item.text.startswith(first.text) for item in left)
     if len(left) > 1:
-        return False  # several values have no order
+        return False        # several values have no order
     return first <= left[0] <= right[-1] if op == "between" else _ORDER[op](left[0], first)
 
 
@@ -243,11 +219,8 @@ def _fit(item: object, like: object, zone: ZoneInfo) -> object:
 def _instant(item: object, zone: ZoneInfo) -> datetime | None:
     if isinstance(item, str):
         try:
-            item = (
-                datetime.fromisoformat(item.strip())
-                if len(item.strip()) > len("2024-02-29")
+            item = datetime.fromisoformat(item.strip()) if len(item.strip()) > len("2024-02-29") \
                 else date.fromisoformat(item.strip())
-            )
         except ValueError:
             return None
     if isinstance(item, datetime):
@@ -306,4 +279,4 @@ def _candidates(value: date, clock: Now | Today, zone: ZoneInfo) -> list[datetim
             return [instant for target in targets for instant in now_turns(clock.now, target, zone)]
         return [instant for target in targets for instant in today_turns(clock.today, target, zone)]
     except OverflowError:
-        return []  # beyond the years the calendar has: the clock will not get there
+        return []       # beyond the years the calendar has: the clock will not get there

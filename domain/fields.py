@@ -56,9 +56,8 @@ class Field(BaseModel):
     multiple: bool = False
     required: bool = False
     writable: bool = True
-    choices: Annotated[
-        list[str], Described(description="allowed values of a `choice`, resources of a `booking`; none: any")
-    ] = []
+    choices: Annotated[list[str], Described(
+        description="allowed values of a `choice`, resources of a `booking`; none: any")] = []
     longest: Annotated[int, Described(ge=1, le=LONGEST_TEXT)] = LONGEST_TEXT
     pattern: str = ""
 
@@ -198,16 +197,10 @@ def is_empty(value: object) -> bool:
 
 
 _NAMES: dict[FieldType, str] = {
-    "text": "a text",
-    "email": "an e-mail address, and one alone",
-    "number": "a number",
-    "money": "an amount",
-    "boolean": "true or false",
-    "date": "a date like 2024-02-29",
-    "datetime": "a time with its offset, like 2024-02-29T09:00:00+01:00",
-    "choice": "a choice",
-    "employee": "an employee's id",
-    "booking": "the start of a booking",
+    "text": "a text", "email": "an e-mail address, and one alone",
+    "number": "a number", "money": "an amount", "boolean": "true or false",
+    "date": "a date like 2024-02-29", "datetime": "a time with its offset, like 2024-02-29T09:00:00+01:00",
+    "choice": "a choice", "employee": "an employee's id", "booking": "the start of a booking",
 }
 
 
@@ -229,13 +222,8 @@ def _single(field: Field, raw: object) -> object:
         case "email":
             value = _email(text)
         case "choice":
-            value = (
-                text
-                if not field.choices
-                else next(
-                    (c for c in field.choices if text is not None and c.casefold() == text.casefold()), None
-                )
-            )
+            value = text if not field.choices else next(
+                (c for c in field.choices if text is not None and c.casefold() == text.casefold()), None)
         case "number" | "money":
             value = _decimal(raw if text is None else text)
         case "boolean":

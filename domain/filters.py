@@ -23,23 +23,8 @@ _LONGEST = 500
 _LONGEST_PATTERN = 60
 _DIRECTIVE = re.compile(r"%-?(.)", re.DOTALL)
 # strftime itself takes a width (`%999999999d`) and knows no locale but the server's
-_PATTERNS = {
-    "d": "dd",
-    "m": "MM",
-    "Y": "yyyy",
-    "y": "yy",
-    "B": "MMMM",
-    "b": "MMM",
-    "A": "EEEE",
-    "a": "EEE",
-    "H": "HH",
-    "I": "hh",
-    "M": "mm",
-    "S": "ss",
-    "p": "a",
-    "e": "d",
-    "%": "%",
-}
+_PATTERNS = {"d": "dd", "m": "MM", "Y": "yyyy", "y": "yy", "B": "MMMM", "b": "MMM", "A": "EEEE", "a": "EEE",
+             "H": "HH", "I": "hh", "M": "mm", "S": "ss", "p": "a", "e": "d", "%": "%"}
 
 
 class FilterRefused(ValueError):
@@ -97,7 +82,7 @@ def _date(value: object, manner: Manner, form: object = "medium") -> str:
     for found in _DIRECTIVE.finditer(style):
         if found[1] not in _PATTERNS:
             raise FilterRefused(f"'date' does not know {found[0]!r}")
-        pieces += [style[end : found.start()], _part(value, found, manner)]
+        pieces += [style[end:found.start()], _part(value, found, manner)]
         end = found.end()
     return "".join([*pieces, style[end:]])
 
@@ -149,7 +134,7 @@ def _truncate(value: object, manner: Manner, length: object = 50, ending: object
     text, end = shown(value, manner), _text_argument(ending)
     if isinstance(length, bool) or not isinstance(length, int | Decimal) or length < 0:
         raise FilterRefused("'truncate' needs a length")
-    return text if len(text) <= length else text[: max(0, int(length) - len(end))] + end
+    return text if len(text) <= length else text[:max(0, int(length) - len(end))] + end
 
 
 def _join(value: object, manner: Manner, between: object = ", ") -> str:
@@ -179,13 +164,8 @@ def _several(value: object) -> list[object]:
 
 
 FILTERS: Mapping[str, Callable[..., object]] = {
-    "date": _date,
-    "time": _time,
-    "money": _money,
-    "number": _number,
-    "default": _default,
-    "truncate": _truncate,
-    "join": _join,
+    "date": _date, "time": _time, "money": _money, "number": _number, "default": _default,
+    "truncate": _truncate, "join": _join,
     "upcase": lambda value, manner: shown(value, manner).upper(),
     "downcase": lambda value, manner: shown(value, manner).lower(),
     "capitalize": lambda value, manner: shown(value, manner)[:1].upper() + shown(value, manner)[1:],

@@ -59,7 +59,7 @@ def _absent(amount: int | None) -> bool:
 
 
 def _without_default(schema: dict[str, JsonValue]) -> None:
-    schema.pop("default", None)  # a unit is left out, not set to null
+    schema.pop("default", None)                  # a unit is left out, not set to null
 
 
 _DAYS = Field(ge=0, le=DAYS_AT_MOST, strict=True)
@@ -75,8 +75,7 @@ class Period(BaseModel):
     """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, json_schema_extra={"minProperties": 1, "maxProperties": 1}
-    )
+        extra="forbid", frozen=True, json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
     minutes: Annotated[Annotated[int, _MINUTES] | SkipJsonSchema[None], _UNIT] = None
     hours: Annotated[Annotated[int, _HOURS] | SkipJsonSchema[None], _UNIT] = None

@@ -168,7 +168,9 @@ class Progress(Standing):
         if outcome.moved_to and self.current:
             self.moved_to, self.current.leaving = max(self.moved_to, outcome.moved_to), True
 
-    def _put_back(self, place: Place, outcome: Outcome, heard: Facts | None, out: list[Command]) -> None:
+    def _put_back(
+        self, place: Place, outcome: Outcome, heard: Facts | None, out: list[Command]
+    ) -> None:
         """The step has not acted: it waits for a condition, a person, its next attempt, its new time."""
         visit, step = place.visit, place.step
         left = heard is not None and LEFT in heard.fields

@@ -48,7 +48,7 @@ def at_wall(wall: datetime, zone: ZoneInfo, fold: Literal[0, 1] = 0) -> datetime
     """The instant (UTC) of a clock time. One that does not exist moves forward by the gap (PEP 495)."""
     try:
         return wall.replace(tzinfo=zone, fold=fold).astimezone(UTC)
-    except OverflowError:  # the very ends of the calendar, written for "never"
+    except OverflowError:                    # the very ends of the calendar, written for "never"
         return wall.replace(tzinfo=UTC)
 
 
@@ -83,7 +83,7 @@ def now_turns(shift: Shift, target: datetime, zone: ZoneInfo) -> Iterator[dateti
     wall = target.astimezone(zone).replace(tzinfo=None)
     walls = {wall}
     for before, after in _jumps(target, zone):
-        walls |= {before, after, wall - (after - before)}  # the last moves forward to it, out of a gap
+        walls |= {before, after, wall - (after - before)}      # the last moves forward to it, out of a gap
     for before, after in _jumps(target - days, zone):
         walls |= {before + days, after + days}
     for met in walls:

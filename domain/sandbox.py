@@ -35,14 +35,14 @@ from domain.filters import FILTERS, FilterRefused, Manner, shown
 ROOTS = ("record", "contact", "company", "responsible", "steps")
 LONGEST_SOURCE = 100_000
 LONGEST_EXPRESSION = 500
-MOST_MARKS = 2_000  # quotes and tags of one template: each costs far more than a character
+MOST_MARKS = 2_000              # quotes and tags of one template: each costs far more than a character
 PURSE = 1_000_000
-FILTER_COST = 50  # what formatting a date costs, in characters
+FILTER_COST = 50                # what formatting a date costs, in characters
 _MARK = re.compile(r"\{[{%]")
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 # outside quotes: here every empty value is nil, and the library's own are equal to no nil
 _EMPTY = re.compile(r"(\"[^\"]*\"|'[^']*')|(?<![\w.-])(?:blank|empty)(?![\w-])")
-_UNSENDABLE = re.compile("[\x00\ud800-\udfff]")  # neither PostgreSQL nor UTF-8 takes them
+_UNSENDABLE = re.compile("[\x00\ud800-\udfff]")      # neither PostgreSQL nor UTF-8 takes them
 _TAG = re.compile(r"\s*(\w+)\s*", re.ASCII)
 
 
@@ -51,7 +51,7 @@ class Meter(RenderContext):
 
     manner: Manner
     left: int = PURSE
-    weight: int = 0  # characters in the body of the loop that is about to start
+    weight: int = 0             # characters in the body of the loop that is about to start
 
     def pay(self, characters: int, token: Token | None = None) -> None:
         self.left -= characters
@@ -82,7 +82,6 @@ class Meter(RenderContext):
                 raise FilterArgumentError(str(error), token=token) from error
             except TypeError as error:
                 raise FilterArgumentError(f"{name!r} takes other arguments", token=token) from error
-
         return paid
 
 
@@ -157,7 +156,7 @@ def _tokens(source: str) -> Iterator[Token]:
         start = mark.start() if mark else len(source)
         text = source[place:start]
         text = text.lstrip() if strip else text
-        text = text.rstrip() if source[start + 2 : start + 3] == "-" else text
+        text = text.rstrip() if source[start + 2:start + 3] == "-" else text
         if text:
             yield Token(TOKEN_CONTENT, text, place, source)
         if start == len(source):
@@ -193,7 +192,7 @@ def _markup(source: str, start: int, inner: slice, *, output: bool) -> Iterator[
             raise LiquidSyntaxError("missing tag name", token=here)
         yield Token(TOKEN_TAG, name[1], offset + name.start(1), source)
         offset += name.end()
-        text = text[name.end() :]
+        text = text[name.end():]
     if text.strip() or output:
         yield Token(TOKEN_EXPRESSION, text.strip(), offset + len(text) - len(text.lstrip()), source)
 

@@ -142,11 +142,7 @@ class Due(_Written):
 
 
 def due(
-    schedule: Schedule,
-    turn: datetime,
-    since: datetime,
-    facts: ScheduleFacts,
-    key: str = "",
+    schedule: Schedule, turn: datetime, since: datetime, facts: ScheduleFacts, key: str = "",
 ) -> Due:
     """The due time of a step that has not acted, or of the end of a hold as it opens.
 

@@ -97,3 +97,4 @@ class FollowingWorld(World):
         calendar = self._responsible.calendar or self._calendar
         absences = self._responsible.absences
         return ScheduleFacts(zone=self.zone, calendar=calendar, value=value, absences=absences)  # type: ignore[arg-type]  # checked by pydantic
+

@@ -16,7 +16,9 @@ from domain.simulated_acts import ActingWorld
 class OperatedWorld(ActingWorld):
     """A world in which people run, skip and reschedule."""
 
-    def _operated(self, verb: str, visit_no: int, rule: str, due: datetime | None) -> list[Event] | None:
+    def _operated(
+        self, verb: str, visit_no: int, rule: str, due: datetime | None
+    ) -> list[Event] | None:
         """What the machine hears of it; None if it is refused."""
         step, hold = self.progress.step(visit_no, rule), self.holds.get((visit_no, rule))
         if self.deleted or step is None or not step.pending or (step.holding and hold is None):

@@ -20,30 +20,19 @@ def standard(record_type: RecordType) -> Registry:
     return Registry(
         record=_by_name(
             Field(name="title", type="text", required=True, longest=LONGEST_TITLE),
-            Field(name="amount", type="money"),
-            Field(name="currency", type="text", pattern=CURRENCY),
+            Field(name="amount", type="money"), Field(name="currency", type="text", pattern=CURRENCY),
             *map(_named, ("source", "first_name", "last_name", "company_name")),
-            e_mail,
-            phone,
-            Field(name="repeat", type="boolean", writable=False),
-            Field(name="responsible", type="employee"),
-            Field(name="stage", type="text"),
+            e_mail, phone, Field(name="repeat", type="boolean", writable=False),
+            Field(name="responsible", type="employee"), Field(name="stage", type="text"),
             Field(name="pipeline", type="text", writable=False),
             Field(name="created_at", type="datetime", writable=False),
-            Field(name="entered_at", type="datetime", writable=False),
-        ),
+            Field(name="entered_at", type="datetime", writable=False)),
         contact=_by_name(
-            _named("first_name"),
-            _named("last_name"),
-            e_mail,
-            phone,
-            Field(name="birthday", type="date"),
-            Field(name="responsible", type="employee"),
-        ),
+            _named("first_name"), _named("last_name"), e_mail, phone,
+            Field(name="birthday", type="date"), Field(name="responsible", type="employee")),
         company=_by_name(name, e_mail, phone, Field(name="address", type="text", longest=LONGEST_ADDRESS)),
         responsible=_by_name(
-            *(Field(name=own, type="text", writable=False) for own in ("name", "email", "phone", "mobile"))
-        ),
+            *(Field(name=own, type="text", writable=False) for own in ("name", "email", "phone", "mobile"))),
     )
 
 

@@ -54,7 +54,7 @@ class _Parsed(NamedTuple):
     template: BoundTemplate
     quotes: tuple[_Quote, ...]
     problems: tuple[Problem, ...]
-    pays: bool  # formats an amount, perhaps in the record's currency
+    pays: bool                  # formats an amount, perhaps in the record's currency
 
 
 def check(text: str, registry: Registry, steps: Steps) -> list[Problem]:
@@ -204,11 +204,8 @@ def _manner(values: Mapping[str, object], zone: str, locale: str) -> Manner:
 
     currency = values.get("record.currency")
     try:
-        return filters.Manner(
-            ZoneInfo(zone),
-            Locale.parse(locale.replace("-", "_")),
-            currency if isinstance(currency, str) else "",
-        )
+        return filters.Manner(ZoneInfo(zone), Locale.parse(locale.replace("-", "_")),
+                              currency if isinstance(currency, str) else "")
     except (UnknownLocaleError, ZoneInfoNotFoundError, ValueError) as error:
         raise TemplateError(str(error)) from error
 
@@ -220,14 +217,8 @@ def _sample(field: Field) -> object:
 
 
 _SAMPLES: dict[FieldType, object] = {
-    "text": "x",
-    "email": "ada@firm.example",
-    "choice": "x",
-    "employee": "x",
-    "number": Decimal("1.5"),
-    "money": Decimal("1.50"),
-    "boolean": True,
-    "date": date(2024, 2, 29),
-    "datetime": datetime(2024, 2, 29, 12, tzinfo=UTC),
+    "text": "x", "email": "ada@firm.example", "choice": "x", "employee": "x",
+    "number": Decimal("1.5"), "money": Decimal("1.50"),
+    "boolean": True, "date": date(2024, 2, 29), "datetime": datetime(2024, 2, 29, 12, tzinfo=UTC),
     "booking": datetime(2024, 2, 29, 12, tzinfo=UTC),
 }
