@@ -14,7 +14,8 @@ from activities.providers.mime import one_line
 from domain.plain_text import plain
 
 _BOUNDARY: Final = re.compile(rb"boundary\*?\d*\*?\s*=", re.IGNORECASE)
-_MOST_BOUNDARIES, _MOST_LINES = 30, 400_000  # each line is compared with the boundary of each level around it
+_MOST_BOUNDARIES, _MOST_LINES = 20, 200_000  # each line is compared with the boundary of each level around it
+_MOST_DASHES = 5_000  # lines that may begin a part
 _MOST_PARTS, _LONGEST_NAME = 100, 200
 MOST_OF_TEXT: Final = 100_000
 """Characters of a mail's text that are kept; the mail itself holds the rest."""
@@ -61,7 +62,8 @@ def file_of(raw: bytes, number: int) -> tuple[Attached, bytes] | None:
 
 def parsed(raw: bytes) -> Message | None:
     """The mail with its parts; None for one that nobody would write."""
-    if len(_BOUNDARY.findall(raw)) > _MOST_BOUNDARIES or raw.count(b"\n") > _MOST_LINES:
+    is_hard = raw.count(b"\n") > _MOST_LINES or raw.count(b"\n--") > _MOST_DASHES
+    if is_hard or len(_BOUNDARY.findall(raw)) > _MOST_BOUNDARIES:
         return None
     try:
         return BytesParser().parsebytes(raw)
