@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -15,10 +14,10 @@ from domain import addresses
 from domain.errors import Refused
 from domain.fields import Field, Problem, UnknownField, WrongType, misfit, parse
 from domain.rule import Written
+from domain.templates import quoted_whole
 
 Edited = Literal["record", "contact", "company"]
 How = Literal["set", "append", "remove", "clear"]
-_WHOLE = re.compile(r"\s*\{\{-?\s*([a-z0-9_.-]+)\s*-?\}\}\s*")
 ERRORS: dict[str, str] = {
     "required_field_empty": "a required field would be emptied",
     "wrong_type": "a value does not fit its field once it is filled in",
@@ -81,8 +80,8 @@ def _filled(act: Act, item: Assignment, field: Field | None) -> object:
     """The value with its quotes filled in; a field of several that is quoted whole stays several."""
     if not isinstance(item.value, str):
         return item.value
-    whole = _WHOLE.fullmatch(item.value)
-    quoted = act.values.get(whole[1]) if whole and field and field.multiple else None
+    whole = quoted_whole(item.value)
+    quoted = act.values.get(whole) if whole and field and field.multiple else None
     return quoted if isinstance(quoted, list) else act.text(item.value)
 
 
