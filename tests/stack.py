@@ -43,6 +43,13 @@ ASK_AGAIN = (
 """Between two runs there is nobody to answer, and a question can get lost with a workflow task."""
 NEARLY = timedelta(milliseconds=40)
 """The server may run past a target that is also the time of a timer."""
+KNOWS = frozenset({"clock_waits", "results", "settled_controls", "stage_edits", "stage_field"})
+"""The features of `tests.model.scenarios` that can be told here."""
+SAID = {
+    "create": "", "move": "stage by", "change_pipeline": "pipeline stage", "client": "id kind",
+    "edit": "fields", "delete": "", "task": "rule", "todo": "subject done",
+}  # fmt: skip
+"""What can be told, and the words of each event: others are refused, so that nothing goes untold."""
 clock: ContextVar[datetime] = ContextVar("clock", default=datetime(2020, 1, 1, tzinfo=UTC))
 """What time it is for the record a task tells of."""
 
@@ -126,7 +133,12 @@ class Case:
         self._handle: WorkflowHandle[Any, Any] | None = None
 
     async def run(self) -> int:
-        """Tell the whole scenario, then let time run on to its end; answers the record's id."""
+        """Tell the whole scenario, then let time run on to its end; answers the record's id.
+
+        Raises:
+            ValueError: the scenario says something that cannot be told here.
+        """
+        refuse_untold(self.scenario)
         first, *events = self.scenario["events"]
         clock.set(_instant(first["at"]))
         self.record_id = await self.door.create(self.scenario["record"])
@@ -188,6 +200,20 @@ class Case:
         except RPCError as error:
             if error.status != RPCStatusCode.NOT_FOUND:
                 raise
+
+
+def refuse_untold(scenario: Json) -> None:
+    """Raise ValueError if something of a scenario would be left out in silence."""
+    for name, pipeline in scenario["pipelines"].items():
+        if more := {key for key, said in pipeline.items() if said} - {"stages", "rules"}:
+            raise ValueError(f"pipeline {name} cannot have {sorted(more)} here")
+    if scenario.get("people"):
+        raise ValueError("there is one employee here")
+    for event in scenario["events"]:
+        if event["type"] not in SAID:
+            raise ValueError(f"cannot be told here: {event}")
+        if more := event.keys() - {"at", "type", *SAID[event["type"]].split()}:
+            raise ValueError(f"the {sorted(more)} of an event cannot be told here: {event}")
 
 
 def _instant(text: str) -> datetime:

@@ -113,7 +113,7 @@ class RuleMaker:
             if word == "not":
                 return {"not": self.condition(clock, depth + 1)}
             return {word: [self.condition(clock, depth + 1) for _ in range(self.pick((2, 1, 3)))]}
-        if "results" in self.features and self.above and self.chance(30):
+        if self.above and self.chance(30):
             return self.result()
         if "stage_field" in self.features and self.chance(10):
             stage = self.pick([stage["id"] for listed in self.stages.values() for stage in listed])
@@ -246,7 +246,7 @@ class RuleMaker:
         if self.chance(15):
             within = {"not_within": self.pick(PERIODS)}
             made["repeat"] = self.pick(("once_per_record", "once_per_pipeline_pass", within))
-        if kind in RESULTS:
+        if kind in RESULTS and ("sent" if kind == "send_email" else "results") in self.features:
             self.above.append((kind, rule_id))
         return made
 

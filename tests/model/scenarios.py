@@ -37,9 +37,10 @@ what rules may say, follows from the features (in brackets).
 - `absence` with `who`, `from`, `to` (`people`): an absence of an employee is noted.
 
 The other features: `clock_waits` (a condition that is waited for, or a control's, may look at `now` and
-`today`), `results` (conditions may read `steps.*`), `stage_field` (and `record.stage`), `stage_edits` (a rule
-may edit fields and the stage in one), `settled_controls`
-(`if_past` and `if_empty` of a control that has a condition), and `grace` and `triggers` of pipelines.
+`today`), `results` (conditions may read `steps.*`), `sent` (those of e-mails too; nobody promises that one is
+sent before the next rule of that instant acts), `stage_field` (and `record.stage`), `stage_edits` (a rule may
+edit fields and the stage in one), `settled_controls` (`if_past` and `if_empty` of a control that has a
+condition), and `grace` and `triggers` of pipelines.
 """
 
 from __future__ import annotations
@@ -55,12 +56,12 @@ from tests.model.scenario_rules import FIELD_TYPES, Json
 __all__ = ["FEATURES", "FIELD_TYPES", "KNOWN", "random_scenario", "scenarios"]
 
 FEATURES = frozenset({
-    "clock_waits", "client_bound", "grace", "missed", "operators", "people", "restore", "results",
+    "clock_waits", "client_bound", "grace", "missed", "operators", "people", "restore", "results", "sent",
     "settled_controls", "stage_edits", "stage_field", "suspension", "together", "triggers",
 })  # fmt: skip
 KNOWN = frozenset({
-    "client_bound", "clock_waits", "grace", "missed", "operators", "restore", "results", "settled_controls",
-    "stage_edits", "stage_field", "suspension", "together",
+    "client_bound", "clock_waits", "grace", "missed", "operators", "restore", "results", "sent",
+    "settled_controls", "stage_edits", "stage_field", "suspension", "together",
 })  # fmt: skip
 """What the engine and its driver know; the default of the generator."""
 

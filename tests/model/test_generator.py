@@ -128,6 +128,12 @@ class ResultsWakeNobody(Model):
         self.results[step.visit.no, f"steps.{step.rule['id']}.{name}"] = value
 
 
+class ForgetsWhatWasSent(Model):
+    def result(self, step: Step, name: str, value: object) -> None:
+        if name != "message_id":
+            super().result(step, name, value)
+
+
 class TheStageIsNoField(Model):
     def value(self, reference: str, visit: Visit) -> object:
         return None if reference == "record.stage" else super().value(reference, visit)
@@ -177,6 +183,7 @@ BROKEN = {
     "missed": (OpensMissedVisits, KeepsNothingOfMissedVisits),
     "grace": (KnowsNoGrace, KeepsWhatWasASlip),
     "results": (ResultsWakeNobody,),
+    "sent": (ForgetsWhatWasSent,),
     "stage_field": (TheStageIsNoField,),
     "settled_controls": (AsksControlsForTheirDeadlineFirst,),
     "restore": (RestoresNothing,),
