@@ -11,7 +11,7 @@ from db.settings import Settings
 
 def documents_of(settings: Settings) -> Documents:
     """The renderer and the store that the settings say."""
-    return Documents(RenderProcess(), blobs_of(settings))
+    return Documents(RenderProcess(fonts=settings.fonts), blobs_of(settings))
 
 
 def blobs_of(settings: Settings) -> Blobs:

@@ -98,6 +98,9 @@ class Settings(BaseSettings):
     s3_secret_access_key: SecretStr = SecretStr("")
     s3_prefix: str = ""
 
+    fonts: Path | None = None
+    """A folder with fonts for PDF documents, beside Typst's own; the same for all workers."""
+
     jitter_seconds: int = Field(default=0, ge=0)
     """Spread of due times that many records share, in seconds."""
     punctual_seconds: float = Field(default=1.0, ge=0)
@@ -142,6 +145,17 @@ class Settings(BaseSettings):
             if not 24 <= len(key) <= 64:  # as Standard Webhooks has it
                 raise ValueError(f"the secret of {source} is not whsec_ and 24 to 64 bytes in base64")
         return secrets
+
+    @field_validator("fonts", mode="before")
+    @classmethod
+    def a_folder(cls, fonts: object) -> Path | None:
+        """Refuse what is no folder, before somebody's document lacks letters."""
+        if not fonts:
+            return None
+        folder = Path(str(fonts)).expanduser().absolute()
+        if not folder.is_dir():
+            raise ValueError(f"{folder} is no folder")
+        return folder
 
     @field_validator("home")
     @classmethod

@@ -30,10 +30,30 @@ class Job(NamedTuple):
     parse_only: bool = False
 
 
-class NotRendered(Exception):
-    """No document came of it. `reason` is `template_broken` or `too_slow`."""
+class MissingLetters(Exception):
+    """No font has these letters."""
 
-    def __init__(self, reason: Literal["template_broken", "too_slow"], message: str) -> None:
+    def __init__(self, letters: str) -> None:
+        named = ", ".join(_named(letter) for letter in letters[:_NAMED])
+        more = f" and {len(letters) - _NAMED} more" if len(letters) > _NAMED else ""
+        super().__init__(f"no font of the document has {named}{more}")
+
+
+_NAMED = 20
+
+
+def _named(letter: str) -> str:
+    """The letter, if it may be shown, and its number, which can be read wherever there is no font for it."""
+    return f"{letter} (U+{ord(letter):04X})" if letter.isprintable() else f"U+{ord(letter):04X}"
+
+
+Unmade = Literal["template_broken", "too_slow", "missing_letters"]
+
+
+class NotRendered(Exception):
+    """No document came of it, for that `reason`."""
+
+    def __init__(self, reason: Unmade, message: str) -> None:
         super().__init__(message)
         self.reason, self.message = reason, message
 

@@ -2,7 +2,7 @@
 
 Templates are programs. Before one runs, the process gives up for ever what it must not have: files and the
 network (no descriptor can be opened any more), memory, time. It gets its job on the standard input and
-answers on the standard output: `made` and the document, or `broken` and why.
+answers on the standard output: `made` and the document, `broken` and why, or `letters` and which no font has.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from __future__ import annotations
 import json
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+
+from activities.providers.documents import MissingLetters
 
 Make = Callable[[bytes, bytes, bytes], bytes]
 CPU_SECONDS = 10  # for whoever has lost its parent; that one is less patient
@@ -22,10 +25,12 @@ def main() -> None:
     """Make the document that the standard input asks for."""
     head = json.loads(sys.stdin.buffer.readline())
     template, data, stamp = (sys.stdin.buffer.read(size) for size in head["sizes"])
-    make = _typst(head["at"], head["parse_only"]) if head["format"] == "typst" else _docx(head["parse_only"])
-    give_up()
     try:
+        make = _typst(head) if head["format"] == "typst" else _docx(head["parse_only"])
+        give_up()
         made = make(template, data, stamp)
+    except MissingLetters as missing:
+        _answer(b"letters", str(missing).encode())
     except ValueError as error:
         _answer(b"broken", str(error)[:1000].encode(errors="replace"))
     except (MemoryError, OSError, RecursionError) as error:
@@ -34,14 +39,16 @@ def main() -> None:
         _answer(b"made", made)
 
 
-def _typst(at: int, parse_only: bool) -> Make:
+def _typst(head: Mapping[str, Any]) -> Make:
+    from activities.providers.fonts import OWN, of_folder
     from activities.providers.typst_pdf import parse, pdf, warm_up
 
     root = str(Path.cwd())
-    warm_up(root)
-    if parse_only:
+    fonts = of_folder(head["fonts"]) if head["fonts"] else OWN
+    warm_up(root, fonts)
+    if head["parse_only"]:
         return lambda template, data, stamp: parse(template, root)
-    return lambda template, data, stamp: pdf(template, data, stamp, at, root)
+    return lambda template, data, stamp: pdf(template, data, stamp, head["at"], root, fonts)
 
 
 def _docx(parse_only: bool) -> Make:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from contextlib import suppress
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
@@ -20,10 +21,13 @@ _ENVIRONMENT: Final = {"RAYON_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
 
 class RenderProcess:
-    """A template is a program: it gets `seconds` on the clock, and what `render_child` leaves it."""
+    """A template is a program: it gets `seconds` on the clock, and what `render_child` leaves it.
 
-    def __init__(self, seconds: float = SECONDS) -> None:
-        self._seconds = seconds
+    `fonts` is a folder with fonts beside Typst's own; without one those are all.
+    """
+
+    def __init__(self, seconds: float = SECONDS, fonts: Path | None = None) -> None:
+        self._seconds, self._fonts = seconds, "" if fonts is None else str(fonts.absolute())
 
     async def render(self, job: Job) -> bytes:
         with TemporaryDirectory(prefix="jalon-") as empty:
@@ -33,7 +37,7 @@ class RenderProcess:
             )  # fmt: skip
             try:
                 async with asyncio.timeout(self._seconds):
-                    answer = await _talk(child, job)
+                    answer = await _talk(child, job, self._fonts)
                     if len(answer) <= MOST:
                         await child.wait()
             except TimeoutError:
@@ -46,12 +50,14 @@ class RenderProcess:
         return _judged(answer)
 
 
-async def _talk(child: asyncio.subprocess.Process, job: Job) -> bytes:
+async def _talk(child: asyncio.subprocess.Process, job: Job, fonts: str) -> bytes:
     """Hand the job over and read the answer, at most a little more than may be kept."""
     assert child.stdin and child.stdout  # noqa: S101  # both are pipes
     parts = (job.template, job.data, job.stamp)
-    head = {"format": job.format, "at": job.at, "sizes": [len(part) for part in parts]}
-    head["parse_only"] = job.parse_only
+    head = {
+        "format": job.format, "at": job.at, "parse_only": job.parse_only, "fonts": fonts,
+        "sizes": [len(part) for part in parts],
+    }  # fmt: skip
     with suppress(ConnectionError):  # a child that died early has an answer too: none
         child.stdin.writelines((json.dumps(head).encode(), b"\n", *parts))
         await child.stdin.drain()
@@ -68,5 +74,7 @@ def _judged(answer: bytes) -> bytes:
         raise NotRendered("template_broken", f"the document has more than {LARGEST} bytes")
     if word == b"made":
         return content
+    if word == b"letters":
+        raise NotRendered("missing_letters", content.decode())
     told = content.decode(errors="replace") or "it takes more memory or time than a document may"
     raise NotRendered("template_broken", told)

@@ -54,6 +54,7 @@ class CreateDocument(Effect):
     errors: ClassVar[dict[str, str]] = {
         "template_broken": "the template cannot be carried out, or takes too much; the error says where",
         "value_missing": "a value the template requires is empty; the error names it",
+        "missing_letters": "no font has a letter of the document; the error names it",
         "too_slow": "the document is not made within 5 seconds",
         "unknown_template": "there is no such template",
         "unknown_series": "there is no such number series",

@@ -9,14 +9,17 @@ from pathlib import Path
 import pytest
 
 from activities.check import check
+from activities.documents import documents_of
 from activities.providers.documents import Documents, Job
 from activities.providers.render_process import RenderProcess
 from db.records import By, move
+from db.settings import Settings
 from domain.errors import NotNow, Refused
 from domain.rule import RuleSet
 from tests import builders
 from tests.builders import NOON
 from tests.kinds.conftest import Desk, refused_on_save, setting
+from tests.kinds.tiny_font import tiny_font
 from tests.kinds.workshop import DOT, Workshop, words, workshop_of
 
 CLARA = {"client": "Clara"}
@@ -195,6 +198,23 @@ async def test_what_takes_too_long_is_stopped(workshop: Workshop) -> None:
     await workshop.template("endless", "#for i in range(100000) { for j in range(100000) { let x = j } }")
     workshop.desk.documents = Documents(RenderProcess(seconds=0.5), workshop.blobs)
     assert (await fails(workshop, template="endless")).reason == "too_slow"
+
+
+async def test_a_letter_that_no_font_has_fails_it_and_is_named(workshop: Workshop) -> None:
+    error = await fails(workshop, template="offer", values={"client": "雪 Klein"})
+    assert error.reason == "missing_letters"
+    assert error.message == "no font of the document has 雪 (U+96EA)"
+
+
+async def test_with_a_font_that_has_the_letter_it_is_made(workshop: Workshop, tmp_path: Path) -> None:
+    fonts = tmp_path / "fonts"
+    fonts.mkdir()
+    (fonts / "snow.ttf").write_bytes(tiny_font("Snow One", "雪"))
+    renderer = documents_of(Settings(home=tmp_path, fonts=fonts)).renderer
+    workshop.desk.documents = Documents(renderer, workshop.blobs)
+    await workshop.desk.does(await workshop.desk.deal(), "create_document", template="offer",
+                             values={"client": "雪 Klein"})  # fmt: skip
+    assert b"SnowOne" in await workshop.blobs.get((await workshop.desk.row("document"))["blob"])
 
 
 async def test_what_there_is_no_more_fails_it(workshop: Workshop) -> None:

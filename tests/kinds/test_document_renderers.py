@@ -12,21 +12,26 @@ import pytest
 
 from activities.providers.documents import Job, NotRendered
 from activities.providers.render_process import RenderProcess
+from tests.kinds.tiny_font import tiny_font
 from tests.kinds.workshop import DOT, word, words
 
 DATA = {"values": {"client": "Zoë & <Co>"}, "record": {"title": "A roof"}, "number": "7", "lines": [1, 2]}
 USE = '#import "jalon.typ": data, stamp\n'
 
 
-async def made(form: str, template: str | bytes, *, stamp: bytes = b"", seconds: float = 20) -> bytes:
+async def made(
+    form: str, template: str | bytes, *, stamp: bytes = b"", seconds: float = 20, fonts: Path | None = None
+) -> bytes:
     source = template.encode() if isinstance(template, str) else template
     job = Job("typst" if form == "typst" else "docx", source, json.dumps(DATA).encode(), stamp, 1_772_000_000)
-    return await RenderProcess(seconds).render(job)
+    return await RenderProcess(seconds, fonts).render(job)
 
 
-async def refused(form: str, template: str | bytes, *, seconds: float = 20) -> NotRendered:
+async def refused(
+    form: str, template: str | bytes, *, seconds: float = 20, fonts: Path | None = None
+) -> NotRendered:
     with pytest.raises(NotRendered) as error:
-        await made(form, template, seconds=seconds)
+        await made(form, template, seconds=seconds, fonts=fonts)
     return error.value
 
 
@@ -50,6 +55,65 @@ async def test_without_a_stamp_the_template_is_told_so_and_with_one_it_has_the_i
     assert b"/Subtype/Image" in signed
 
 
+# -- letters -----------------------------------------------------------------------------------------
+SVG = "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><text y='9'>{}</text></svg>"
+
+
+@pytest.mark.parametrize(
+    ("text", "letters"),
+    [
+        ("plain 中, and 文 中", "中 (U+4E2D), 文 (U+6587)"),
+        ("= #emoji.face", "😀 (U+1F600)"),
+        ('#str.from-unicode(7) #"\\\\" #str.from-unicode(0xfdd0)', "U+0007, U+FDD0"),
+        ("`code 中`", "中 (U+4E2D)"),
+        ("#text(fallback: false)[✓]", "✓ (U+2713)"),
+        ('$x_"中"$', "中 (U+4E2D)"),
+        (f'#image(bytes("{SVG.format("中")}"))', "中 (U+4E2D)"),
+        ('中 #pdf.attach("a.txt", bytes("a")) #str.from-unicode(0xe000)', "中 (U+4E2D)"),
+    ],
+)
+async def test_a_letter_that_no_font_has_is_named_and_never_a_box(text: str, letters: str) -> None:
+    error = await refused("typst", text)
+    assert (error.reason, error.message) == ("missing_letters", f"no font of the document has {letters}")
+
+
+async def test_of_many_missing_letters_twenty_are_named() -> None:
+    error = await refused("typst", "#for n in range(50) { str.from-unicode(0x4e00 + n) }")
+    assert error.message.count("U+") == 20
+    assert error.message.endswith(" and 30 more")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Zoë Łódź Žižek ğ ß € “q” – … α Привет",
+        "soft\u00adhyphen no\u00a0break zero\u200bwidth joined\u200d mark\ufe0f \u200eturned e\u0301",
+        '#pdf.attach("a.txt", bytes("a"))',  # what follows is no PDF/A, and need not be
+        "#text(fill: black.transparentize(50%))[x] $integral x^2$ #link(\"https://x.example\")[y]",
+    ],
+)
+async def test_what_the_fonts_have_is_made_whatever_a_standard_says_of_it(text: str) -> None:
+    assert (await made("typst", text)).startswith(b"%PDF-1.7")
+
+
+async def test_a_font_of_the_folder_is_found_for_the_letters_it_has_and_by_name(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "one.ttf").write_bytes(tiny_font("Snow One", "中文"))
+    (tmp_path / "bold.ttf").write_bytes(tiny_font("Snow One", "中文", weight=700))
+    (tmp_path / "readme.txt").write_text("not a font")
+    assert b"SnowOne" in await made("typst", "plain 中 *文*", fonts=tmp_path)
+    assert b"SnowOne" in await made("typst", '#text(font: "Snow One")[中]', fonts=tmp_path)
+    assert "U+96EA" in (await refused("typst", "雪", fonts=tmp_path)).message
+
+
+async def test_a_folder_with_more_fonts_than_may_be_in_memory_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "large.ttf").open("wb") as file:
+        file.write(tiny_font("Snow One", "中"))
+        file.truncate(300 * 2**20)
+    assert "have 300 MB, and 256 MB may be" in (await refused("typst", "hi", fonts=tmp_path)).message
+
+
+# -- what a template may not ------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("reach", "told"),
     [

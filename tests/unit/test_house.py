@@ -142,6 +142,15 @@ def test_another_database_is_refused() -> None:
         Settings(database_url="mysql://h/d")
 
 
+def test_fonts_are_in_a_folder_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JALON_FONTS", "")
+    assert Settings().fonts is None
+    monkeypatch.setenv("JALON_FONTS", str(tmp_path))
+    assert Settings().fonts == tmp_path
+    with pytest.raises(ValidationError, match="nowhere is no folder"):
+        Settings(fonts=tmp_path / "nowhere")
+
+
 # --- one machine -----------------------------------------------------------------------------------
 
 
