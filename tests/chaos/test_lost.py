@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.chaos.scene import Scene
 
+TIDE = "select max(tide) from watch"
 TWICE_LOOKED_AT = "select count(*) from watch where tide > 1"
 
 
@@ -53,6 +54,7 @@ async def test_postgresql_is_put_back_from_a_backup_and_the_journeys_follow_it(s
     records = await scene.create()
     await scene.rest()
     await looked_at(scene)
+    tide = await scene.count(TIDE)
     await asyncio.to_thread(servers.cluster.stop)
     await asyncio.to_thread(_copy, servers.cluster.data, backup)
     await asyncio.to_thread(servers.start_postgres)
@@ -63,6 +65,11 @@ async def test_postgresql_is_put_back_from_a_backup_and_the_journeys_follow_it(s
             await scene.move(record, stage)
     await scene.create()  # their ids will be used again
     await scene.rest()
+
+    async def older() -> bool:  # a backup as young as the last look is not told from the present
+        return await scene.count(TIDE) > tide + 1
+
+    await scene.until(older, "somebody has looked since the backup")
     await asyncio.to_thread(servers.kill_postgres)
     shutil.rmtree(servers.cluster.data)
     await asyncio.to_thread(_copy, backup, servers.cluster.data)
