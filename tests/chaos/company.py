@@ -14,20 +14,20 @@ FIELDS = [{"name": name, "type": "datetime"} for name in ("soon", "later", "last
 CLIENT = "clara@client.example"
 
 
-def _rule(rule_id: str, kind: str, params: dict[str, Any], **more: Any) -> dict[str, Any]:
+def rule(rule_id: str, kind: str, params: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"id": rule_id, "kind": kind, "params": params} | more
 
 
-def _comment(rule_id: str, **more: Any) -> dict[str, Any]:
-    return _rule(rule_id, "add_comment", {"text": rule_id, "author": "system"}, **more)
+def comment(rule_id: str, **more: Any) -> dict[str, Any]:
+    return rule(rule_id, "add_comment", {"text": rule_id, "author": "system"}, **more)
 
 
-def _mail(rule_id: str, to: str, **more: Any) -> dict[str, Any]:
+def mail(rule_id: str, to: str, **more: Any) -> dict[str, Any]:
     params = {"to": [to], "subject": rule_id, "text": "{{ record.title }}"}
-    return _rule(rule_id, "send_email", params, **more)
+    return rule(rule_id, "send_email", params, **more)
 
 
-def _at(field: str) -> dict[str, Any]:
+def on(field: str) -> dict[str, Any]:
     return {"schedule": {"basis": f"record.{field}"}}
 
 
@@ -35,29 +35,29 @@ THEN: dict[str, Any] = {"after_previous": True}
 UNTIL_SOON = {"until": {"basis": "record.soon"}, "on_timeout": "notify"}
 RULES: dict[str, list[dict[str, Any]]] = {
     "new": [
-        _comment("hello"),
-        _rule("call", "create_todo", {"subject": "Call them", "complete_on_exit": True}, **THEN),
-        _rule("coupon", "generate_code", {"length": 12}),
-        _mail("to-colleague", "responsible"),
-        _comment("after-mail", **THEN),
-        _mail("to-client", "{{ contact.email }}", on_unknown="ask"),
-        _comment("delayed", **_at("soon")),
-        _rule("told", "notify", {"text": "It is time"}, **THEN),
-        _rule("patience", "wait", UNTIL_SOON),
-        _comment("after-wait", **THEN),
-        _comment("kept", on_exit="keep", **_at("last")),
-        _rule("kept-too", "create_todo", {"subject": "Look back"}, **THEN),
-        _comment("never", schedule={"after": {"hours": 1}}),
-        _rule("forward", "change_stage", {"stage": "offer"}, **_at("later")),
+        comment("hello"),
+        rule("call", "create_todo", {"subject": "Call them", "complete_on_exit": True}, **THEN),
+        rule("coupon", "generate_code", {"length": 12}),
+        mail("to-colleague", "responsible"),
+        comment("after-mail", **THEN),
+        mail("to-client", "{{ contact.email }}", on_unknown="ask"),
+        comment("delayed", **on("soon")),
+        rule("told", "notify", {"text": "It is time"}, **THEN),
+        rule("patience", "wait", UNTIL_SOON),
+        comment("after-wait", **THEN),
+        comment("kept", on_exit="keep", **on("last")),
+        rule("kept-too", "create_todo", {"subject": "Look back"}, **THEN),
+        comment("never", schedule={"after": {"hours": 1}}),
+        rule("forward", "change_stage", {"stage": "offer"}, **on("later")),
     ],
     "offer": [
-        _comment("arrived"),
-        _rule("draft", "create_todo", {"subject": "Draft the offer"}, **THEN),
-        _mail("offer-mail", "responsible"),
-        _rule("win", "change_stage", {"stage": "won"}, **_at("last")),
+        comment("arrived"),
+        rule("draft", "create_todo", {"subject": "Draft the offer"}, **THEN),
+        mail("offer-mail", "responsible"),
+        rule("win", "change_stage", {"stage": "won"}, **on("last")),
     ],
-    "won": [_comment("won-it"), _rule("cheer", "notify", {"text": "Well done"}, **THEN)],
-    "lost": [_comment("lost-it")],
+    "won": [comment("won-it"), rule("cheer", "notify", {"text": "Well done"}, **THEN)],
+    "lost": [comment("lost-it")],
 }
 
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import asyncpg
 from temporalio.api.enums.v1 import PendingActivityState
-from temporalio.client import WorkflowExecutionDescription
+from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionStatus
 from temporalio.service import RPCError
 
 from activities.catalogue import nature
@@ -25,6 +25,7 @@ from db.rulebook import Rulebook
 from db.settings import Settings
 from db.temporal import Connection
 from tests.chaos.checker import check, owed
+from tests.chaos.checker_world import Journey, Log
 from tests.chaos.company import deal, found
 from tests.chaos.servers import PATIENCE, Program, Servers, free_port, program
 from tests.failed_tasks import failed
@@ -75,9 +76,9 @@ class Scene:
     async def workers(self, many: int) -> list[Program]:
         return list(await asyncio.gather(*(self.worker() for _ in range(many))))
 
-    async def api(self, dies_at: str = "") -> tuple[Program, str]:
-        """The API, and where it listens."""
-        port = free_port()
+    async def api(self, dies_at: str = "", port: int = 0) -> tuple[Program, str]:
+        """The API, and where it listens: at a free port, or this one."""
+        port = port or free_port()
         more = {"JALON_API_PORT": str(port)} | ({"JALON_FAIL_POINT": dies_at} if dies_at else {})
         started = self._start("api", more)
 
@@ -136,15 +137,15 @@ class Scene:
 
     # -- looking -------------------------------------------------------------------------------
     async def owed(self) -> int:
-        async with self._connection() as connection:
+        async with self.connection() as connection:
             return await owed(connection)
 
     async def count(self, query: str, *values: object) -> int:
-        async with self._connection() as connection:
+        async with self.connection() as connection:
             return int(await connection.fetchval(query, *values))
 
     async def rows(self, query: str, *values: object) -> list[asyncpg.Record]:
-        async with self._connection() as connection:
+        async with self.connection() as connection:
             return await connection.fetch(query, *values)
 
     async def sending(self) -> list[tuple[str, str]]:
@@ -186,11 +187,28 @@ class Scene:
     async def _rests(self) -> bool:
         return not await self.owed() and not await self.count(_UNHEARD)
 
-    async def wrong(self) -> list[str]:
-        """What the checker finds."""
+    async def wrong(self, log: Log | None = None) -> list[str]:
+        """What the checker finds. `log`: what others than this scene know beside it."""
         mails = [(mail.message_id, mail.content) for mail in self.sink.messages]
-        async with self._connection() as connection:
-            return await check(connection, mails, self.told)
+        log = log or Log()
+        log.told = [*log.told, *self.told]
+        log.journeys, log.failed_tasks = await self._standing(), self._failed_tasks()
+        async with self.connection() as connection:
+            return await check(connection, mails, log)
+
+    async def _standing(self) -> dict[int, Journey]:
+        """What Temporal says of the journey of each record that there is."""
+        records = [row["id"] for row in await self.rows("select id from record")]
+        found = {}
+        for record, described in (await self.journeys(records)).items():
+            task = described.raw_description.pending_workflow_task
+            runs = described.status == WorkflowExecutionStatus.RUNNING
+            found[record] = Journey(runs, task.attempt or 1)
+        return found
+
+    def _failed_tasks(self) -> list[str]:
+        logs = [one.log.read_text(errors="replace").splitlines() for one in self.programs]
+        return [line[:600] for lines in logs for line in lines if failed(line)]
 
     async def until(self, holds: Callable[[], bool | Awaitable[bool]], what: str) -> None:
         """Wait for something that must come; nothing else is waited for."""
@@ -203,7 +221,7 @@ class Scene:
             raise AssertionError(f"did not happen: {what}\n{logs}") from None
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         connection = await asyncpg.connect(self.url)
         try:
             yield connection
@@ -220,8 +238,7 @@ class Scene:
         for started in self.programs:
             started.kill()
         await self.database.close()
-        logs = [one.log.read_text(errors="replace").splitlines() for one in self.programs]
-        assert [line[:600] for lines in logs for line in lines if failed(line)] == []
+        assert self._failed_tasks() == []
 
 
 def _now() -> datetime:

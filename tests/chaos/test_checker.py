@@ -10,6 +10,7 @@ from uuid import uuid4
 import asyncpg
 
 from tests.chaos import checker
+from tests.chaos.checker_world import Log
 from tests.chaos.scene import Scene
 
 LEFT = "(select min(record_id) from visit where visit_no = 1 and left_reason = 'left_stage')"
@@ -18,7 +19,7 @@ HELLO = f"rule = 'hello' and visit_no = 1 and record_id = {LEFT}"
 MESSAGE = f"rule = 'to-colleague' and record_id = {LEFT}"
 
 
-def _again(table: str, which: str) -> str:
+def again(table: str, which: str) -> str:
     """The same rows, committed later."""
     return f"""
     create temp table c as select * from {table} where {which};
@@ -48,8 +49,8 @@ DAMAGES = {
     "a comment of a rule that is not in the plan": ("I3", f"update comment set rule = 'ghost' where {HELLO}"),
     "a comment of a rule that makes none": ("I3", f"update comment set rule = 'call' where {HELLO}"),
     "a move by nobody": ("I3", "update visit set automatic = true where visit_no = 1"),
-    "a comment after its stage was left": ("I4", _again("comment", HELLO)),
-    "an outcome after its stage was left": ("I4", _again("journal", f"event = 'done' and {HELLO}")),
+    "a comment after its stage was left": ("I4", again("comment", HELLO)),
+    "an outcome after its stage was left": ("I4", again("journal", f"event = 'done' and {HELLO}")),
     "a message that was begun after its stage was left": (
         "I4", f"update message set created_at = created_at + interval '1 hour' where {MESSAGE}"
     ),
@@ -61,7 +62,7 @@ DAMAGES = {
     "a line that says something else": (
         "I10", f"update journal set event = 'skipped' where event = 'done' and {HELLO}"
     ),
-    "a comment after the deletion": ("I12", _again("comment", f"rule = 'hello' and record_id = {DEAD}")),
+    "a comment after the deletion": ("I12", again("comment", f"rule = 'hello' and record_id = {DEAD}")),
 }  # fmt: skip
 
 
@@ -75,34 +76,39 @@ async def test_every_damage_is_found_and_a_good_end_is_good(scene: Scene) -> Non
     assert await scene.wrong() == []
     mails = [(mail.message_id, mail.content) for mail in scene.sink.messages]
     await scene.close()
+    log = Log(told=scene.told)
     for damage, (invariant, statements) in DAMAGES.items():
-        found = await _judged(scene, statements, mails)
+        found = await judged(scene, statements, mails, log)
         assert [said for said in found if said.startswith(f"{invariant} ")], f"{damage}: {found}"
     first, *others = mails
     nobodys, changed = ("<nobody@sent.it>", b""), (first[0], first[1] + b"!")
     for altered in (others, [*mails, first], [*mails, nobodys], [*mails, changed]):
-        found = await _judged(scene, "", altered)
+        found = await judged(scene, "", altered, log)
         assert [said for said in found if said.startswith("I5 ")], found
-    assert await _judged(scene, "", mails) == []
-    assert await _judged(scene, "", mails, told=[(deleted, 9, "won")])
+    assert await judged(scene, "", mails, log) == []
+    assert await judged(scene, "", mails, Log(told=[(deleted, 9, "won")]))
 
 
 def test_the_checker_imports_nothing_of_the_product() -> None:
-    tree = ast.parse(Path(checker.__file__).read_text())
-    named = [a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names]
-    named += [str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    assert {name.partition(".")[0] for name in named} - sys.stdlib_module_names == {"asyncpg"}
+    parts = sorted(Path(checker.__file__).parent.glob("checker*.py"))
+    named: list[str] = []
+    for tree in (ast.parse(part.read_text()) for part in parts):
+        named += [a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names]
+        named += [str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    own = {f"tests.chaos.{part.stem}" for part in parts}
+    others = {name for name in named if name.partition(".")[0] not in sys.stdlib_module_names} - own
+    assert (len(parts), others) == (3, {"asyncpg"})
 
 
 async def _some_comment(scene: Scene, record: int) -> bool:
     return await scene.count("select count(*) from comment where record_id = $1", record) > 0
 
 
-async def _judged(
+async def judged(
     scene: Scene,
     statements: str,
     mails: list[tuple[str, bytes]],
-    told: list[tuple[int, int, str]] | None = None,
+    log: Log,
 ) -> list[str]:
     """What the checker says of a copy of the scene's database after these statements."""
     server = scene.servers.cluster
@@ -114,7 +120,7 @@ async def _judged(
         if statements:
             await connection.execute("set session_replication_role = replica")  # no trigger forbids it
             await connection.execute(statements)
-        return await checker.check(connection, mails, told or scene.told)
+        return await checker.check(connection, mails, log)
     finally:
         await connection.close()
         await admin.execute(f"drop database {copy} with (force)")
