@@ -13,12 +13,11 @@ from activities.recipients import addressed
 from activities.runner import Run, Runner
 from db.facts import HoldRow
 from db.journal import end_holds
-from domain.conditions import turns_at
 from domain.errors import Refused
 from domain.events import Outcome
 from domain.hold import earlier
 from domain.holds.control import Control
-from domain.judge import came_to_hold
+from domain.judge import came_to_hold, holds_from
 
 
 async def comes_to_hold(runner: Runner, run: Run, row: HoldRow, params: Control) -> Outcome | None:
@@ -121,7 +120,7 @@ def _next_look(
     if params.until is None:
         return deadline
     locked = runner.locked
-    return earlier(deadline, turns_at(params.until, locked.values(row.visit_no), runner.now, locked.zone))
+    return earlier(deadline, holds_from(params.until, locked.values(row.visit_no), runner.now, locked.zone))
 
 
 _FLAG = text("""

@@ -14,10 +14,9 @@ from activities.trial import PLANNING, Key, blaming
 from db.facts import HoldRow
 from db.journal import end_holds, line
 from domain.changed_facts import SUSPENSION, Facts
-from domain.conditions import follows, judge, turns_at
+from domain.conditions import follows, judge
 from domain.events import Again, Changed, Event, HoldEnded, Outcome, Planned, Released
-from domain.following import Change, Moment, follows_any, step_follows
-from domain.hold import earlier
+from domain.following import Change, Moment, follows_any, next_look, step_follows
 from domain.holds.control import Control
 from domain.holds.wait import Wait
 from domain.plan import Step
@@ -98,7 +97,8 @@ async def _hold_follows(
         runner.add(*await end_holds(locked, row.visit_no, [end], "condition"))
         results = await waited_for(locked, row.visit_no, row.rule)
         return [HoldEnded(row.visit_no, end), *changed_at(at, results)]
-    ends = row.deadline if isinstance(params, Control) else row.due_at
+    deadline = row.deadline
+    ends = deadline if isinstance(params, Control) else row.due_at
     if limit.reads & change.fields and not row.pinned and not locked.missed(row, at):  # late stays late
         facts = await locked.schedule_facts(limit, runner.house.jitter)
         found = instant(limit, row.opened_at, facts, locked.key(row.rule))
@@ -108,8 +108,10 @@ async def _hold_follows(
     if row.late_since:
         ends = row.due_at
     if condition:
-        ends = earlier(ends, turns_at(condition, locked.values(row.visit_no), at, locked.zone))
+        ends = next_look(condition, ends, row.due_at, change, locked.values(row.visit_no), locked.zone)
     if ends == row.due_at:  # moved before, perhaps while an act of it was in flight
+        if row.deadline != deadline:  # the clock turns its condition first
+            await keep(runner, row)
         known = step.status == "running" or step.due == ends
         return [] if known else [Planned(row.visit_no, row.rule, Due(at=ends), at, row.pinned)]
     _say(runner, change, row.visit_no, row.rule, row.due_at, Due(at=ends))

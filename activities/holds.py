@@ -10,12 +10,13 @@ from activities.runner import Run, Runner
 from activities.waits import ended_by_client, follow_end, heard_meanwhile, time_out
 from db.facts import HoldRow
 from db.journal import end_holds, line
-from domain.conditions import Verdict, judge, turns_at
+from domain.conditions import Verdict, judge
 from domain.errors import Refused
 from domain.events import HoldEnd, Outcome
 from domain.hold import earlier
 from domain.holds.control import Control
 from domain.holds.wait import Wait
+from domain.judge import holds_from
 from domain.rule import Rule
 from domain.schedule import due
 
@@ -44,7 +45,7 @@ async def open_hold(runner: Runner, run: Run, rule: Rule, params: Params, verdic
     if isinstance(params, Control):
         row.deadline = ends.at
     if watches is not None:
-        row.due_at = earlier(ends.at, turns_at(watches, values, at, locked.zone))
+        row.due_at = earlier(ends.at, holds_from(watches, values, at, locked.zone))
     try:
         shown = params.instruction if isinstance(params, Wait) else params.message
         row.note = Act(locked, run.visit_no, rule, 0, at, runner.ids).text(shown)

@@ -15,7 +15,7 @@ from db.outbox import face_of
 from db.reasons import reason
 from domain.changed_facts import SUSPENSION, Facts
 from domain.errors import Refused
-from domain.events import Again, Changed, Event, HoldEnd, HoldEnded, Planned
+from domain.events import Changed, Event, HoldEnd, HoldEnded, Planned
 from domain.journey import Driven, Operation, Verb
 from domain.plan import Step
 from domain.progress import Progress
@@ -75,8 +75,6 @@ async def _run_now(
         raise Refused("control", "a control does not act before it is late")
     if hold:
         return await _end(runner, hold, _by_person(runner, hold), asked)
-    if step.waiting == "condition":
-        return [Again(visit_no, step.rule, runner.now)]
     return [Planned(visit_no, step.rule, Due(at=runner.now), runner.now, pinned=True)]
 
 

@@ -187,8 +187,6 @@ def _waits(
                     waiting=waiting, due=due, released=before.released or waiting == "spread",
                     scheduled=before.scheduled or (before.due if waiting in _TRIED_AGAIN else None),
                 )  # fmt: skip
-            case "run_now" if before.waiting == "condition":
-                now = before
             case "run_now" | "reschedule":
                 now = Waits(at, "", due or at, moved=at, pinned=True, released=before.released)
             case "replanned":

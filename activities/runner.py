@@ -197,8 +197,7 @@ class Runner:
         due = self.released(run)
         if due is None or run.released or self.now <= due + self.house.punctual:
             return None
-        zone, place = self.locked.zone, self.locked.key(run.rule)
-        at = catch_up_at(rule.schedule.catch_up, due, self.now, zone, place)
+        at = catch_up_at(rule.schedule.catch_up, due, self.now, self.locked.key(run.rule))
         if at is None:
             return Outcome(result="skipped", reason="too_late", at=self.now)
         return Outcome(result="pending", waiting="spread", due=at, at=self.now) if at > self.now else None

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from domain.conditions import Values, follows, judge, turns_at
+from domain.conditions import Condition, Values, follows, judge
 from domain.events import Again, Planned, Turned
+from domain.hold import earlier
+from domain.judge import holds_from
 from domain.plan import Step
 from domain.rule import Rule
 from domain.schedule import Due, ScheduleFacts, due
@@ -56,8 +58,26 @@ def step_follows(
         return None
     if judge(rule.condition, moment.values, change.at, moment.zone).holds:
         return Again(visit_no, rule.id, change.at)
-    turn = turns_at(rule.condition, moment.values, change.at, moment.zone)
+    turn = holds_from(rule.condition, moment.values, change.at, moment.zone)
     return Turned(visit_no, rule.id, turn, change.at) if turn != step.due else None
+
+
+def next_look(
+    until: Condition,
+    ends: datetime | None,
+    before: datetime | None,
+    change: Change,
+    values: Values,
+    zone: str,
+) -> datetime | None:
+    """When an open control acts next, whose condition does not hold: as it `ends`, or the clock turns it.
+
+    An act that was due `before` and has yet to be made stays so, whatever else has changed: at that
+    instant the clock may have turned the condition, and nobody else would look.
+    """
+    if before is not None and before <= change.at and follows(until).isdisjoint(change.fields):
+        return before
+    return earlier(ends, holds_from(until, values, change.at, zone))
 
 
 def _moved(step: Step, rule: Rule, change: Change, moment: Moment) -> Due | None:

@@ -45,9 +45,21 @@ def refusal(
     if verdict.holds:
         return None, verdict
     if rule.if_false == "wait" and not leaving:
-        again = turns_at(rule.condition, values, now, zone)
+        again = holds_from(rule.condition, values, now, zone)
         return Outcome(result="pending", waiting="condition", due=again, at=now), verdict
     return Outcome(result="skipped", reason="condition", at=now), verdict
+
+
+def holds_from(condition: Condition, values: Values, now: datetime, zone: str) -> datetime | None:
+    """The first instant (UTC) after `now` at which the clock makes the condition hold.
+
+    A comparison that the clock turns while the rest is false changes nothing, and is no such instant: what
+    waits for it is not overdue from then on. None: the clock will not while the values stay as they are.
+    """
+    at = turns_at(condition, values, now, zone)
+    while at is not None and not judge(condition, values, at, zone).holds:
+        at = turns_at(condition, values, at, zone)
+    return at
 
 
 def came_to_hold(
@@ -55,11 +67,9 @@ def came_to_hold(
 ) -> datetime | None:
     """The first instant from `since` on, up to `now`, at which the condition holds by the clock alone.
 
-    Nobody may have looked when the clock turned it: each of its turns since then is looked at.
+    Nobody may have looked when the clock turned it.
     """
-    at: datetime | None = since
-    while at is not None and at <= now:
-        if judge(condition, values, at, zone).holds:
-            return at
-        at = turns_at(condition, values, at, zone)
-    return None
+    if since <= now and judge(condition, values, since, zone).holds:
+        return since
+    at = holds_from(condition, values, since, zone)
+    return at if at is not None and at <= now else None

@@ -89,7 +89,7 @@ class Period(BaseModel):
 
     @property
     def span(self) -> timedelta:
-        """The period as elapsed time, a day being 24 hours: for `not_within`. Due times need `add`."""
+        """The period as elapsed time, a day being 24 hours: for `not_within`, `catch_up`; others `add`."""
         return timedelta(days=self.days or 0, hours=self.hours or 0, minutes=self.minutes or 0)
 
     def add(self, instant: datetime, zone: ZoneInfo, sign: Literal[1, -1] = 1) -> datetime:

@@ -182,20 +182,20 @@ def instant(schedule: Schedule, basis: datetime, facts: ScheduleFacts, key: str 
     return at
 
 
-def catch_up_at(catch_up: CatchUp, due: datetime, release: datetime, zone: str, key: str) -> datetime | None:
+def catch_up_at(catch_up: CatchUp, due: datetime, release: datetime, key: str) -> datetime | None:
     """When a step acts (UTC) that was held up past its due time until `release`; None if it is dropped.
 
-    `zone` is that of the due time, `key` is `<workflow id>/<rule id>`. A step that is not overdue at its
-    release keeps its time.
+    `key` is `<workflow id>/<rule id>`. The periods are lengths of time, a day being 24 hours. A step that
+    is not overdue at its release keeps its time.
     """
     due, release = bounded(due), bounded(release)
     if release <= due:
         return due
     match catch_up:
         case DropIfLate(drop_if_late=period):
-            return None if release > period.add(due, zone_named(zone)) else release
+            return None if release - due > period.span else release
         case SpreadOver(spread_over=period):
-            return release + (period.add(release, zone_named(zone)) - release) * share(key)
+            return bounded(release + period.span * share(key))
     return release
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from domain.conditions import judge, turns_at
+from domain.conditions import judge
 from domain.events import HoldEnd, Outcome
 from domain.hold import Hold, earlier, how_it_ended
 from domain.holds.control import Control
 from domain.holds.wait import MoveTo, Wait
-from domain.judge import came_to_hold, refusal, repeats
+from domain.judge import came_to_hold, holds_from, refusal, repeats
 from domain.period import Period, zone_named
 from domain.plan import Step
 from domain.rule import Rule
@@ -66,8 +66,7 @@ class ActingWorld(FollowingWorld):
         due = max(step.due, opens) if step.due and opens else step.due
         if due is None or step.released or self.now <= due:
             return None
-        zone, key = self.zone, f"{self.key}/{rule.id}"
-        at = catch_up_at(rule.schedule.catch_up, due, self.now, zone, key)
+        at = catch_up_at(rule.schedule.catch_up, due, self.now, f"{self.key}/{rule.id}")
         if at is None:
             return Outcome(result="skipped", reason="too_late", at=self.now)
         return Outcome(result="pending", waiting="spread", due=at, at=self.now) if at > self.now else None
@@ -87,7 +86,7 @@ class ActingWorld(FollowingWorld):
         if isinstance(params, Wait) and self._client_was_quicker(visit_no, step, params):
             self._bring(visit_no, rule.id, {"ended": "client", "at": self.now})
             return Outcome(result="done", reason="client", at=self.now)
-        at = earlier(ends.at, turns_at(until, values, self.now, self.zone)) if until else ends.at
+        at = earlier(ends.at, holds_from(until, values, self.now, self.zone)) if until else ends.at
         if isinstance(params, Control):
             self._bring(visit_no, rule.id, {"state": "watching"})
         self.holds[visit_no, rule.id] = Hold(
@@ -121,16 +120,31 @@ class ActingWorld(FollowingWorld):
         until = params.until if isinstance(params, Control) else None
         if hold.deadline and hold.deadline <= self.now:
             self._flag(visit_no, hold)
-        turn = turns_at(until, self._values(visit_no), self.now, self.zone) if until else None
+        turn = holds_from(until, self._values(visit_no), self.now, self.zone) if until else None
         hold.due = earlier(None if hold.late else hold.deadline, turn)
         return Outcome(result="open", due=hold.due, at=self.now)
 
     def _client_was_quicker(self, visit_no: int, step: Step, wait: Wait) -> bool:
-        """Whether the client acted between the time it was due to open and its opening."""
-        if step.due is None or step.due >= self.now:
-            return False
-        own = [(at, kind) for no, at, kind in self.client if no == visit_no]
-        return any(at >= step.due and wait.ended_by(kind) for at, kind in own)
+        """Whether the client acted between the time it was due to open and its opening.
+
+        At one instant the order decides: what came before the step had that due time is no such act.
+        """
+        _, before = self.dues.get((visit_no, step.rule), (None, self.before[visit_no]))
+        due = step.due or self.now
+        return any(at >= due and wait.ended_by(kind) for at, kind in self.client[before:])
+
+    def _remember_dues(self) -> None:
+        """What the client had done as a wait got the time at which it is due to open.
+
+        Of the first rule of a chain that is the entry, however much later its visit is opened.
+        """
+        for visit in self.progress.visits:
+            for step in [s for s in visit.steps if s.nature == "wait" and s.pending and not s.holding]:
+                key = visit.visit_no, step.rule
+                if key not in self.dues and step.first:
+                    self.dues[key] = step.due, self.before[visit.visit_no]
+                elif key not in self.dues or self.dues[key][0] != step.due:
+                    self.dues[key] = step.due, len(self.client)
 
     def _hold_acts(self, visit_no: int, step: Step) -> Outcome:
         hold = self.holds[visit_no, step.rule]

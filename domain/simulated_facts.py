@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from domain.changed_facts import HOLD, SUSPENSION, Facts
-from domain.conditions import follows, judge, turns_at
+from domain.conditions import follows, judge
 from domain.events import Again, Event, HoldEnded, Outcome, Planned
-from domain.following import Change, Moment, step_follows
-from domain.hold import Hold, earlier
+from domain.following import Change, Moment, next_look, step_follows
+from domain.hold import Hold
 from domain.holds.control import Control
 from domain.holds.wait import Wait
 from domain.plan import Step
@@ -68,7 +68,8 @@ class FollowingWorld(World):
         if hold.late:
             ends = hold.due
         if until:
-            ends = earlier(ends, turns_at(until, values, self.now, self.zone))
+            change = Change(self.now, frozenset(changed))
+            ends = next_look(until, ends, hold.due, change, values, self.zone)
         if ends == hold.due and HOLD not in changed:
             return []
         hold.due = ends

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from domain.conditions import turns_at
-from domain.events import Again, Event, HoldEnd, HoldEnded, Planned
+from domain.events import Event, HoldEnd, HoldEnded, Planned
 from domain.hold import Hold, earlier
 from domain.holds.control import Control
+from domain.judge import holds_from
 from domain.plan import Step
 from domain.schedule import Due
 from domain.simulated_acts import ActingWorld
@@ -41,7 +41,7 @@ class OperatedWorld(ActingWorld):
         hold.deadline = hold.deadline if hold.late else hold.due
         until = params.until
         return earlier(
-            hold.due, turns_at(until, self._values(visit_no), self.now, self.zone) if until else None
+            hold.due, holds_from(until, self._values(visit_no), self.now, self.zone) if until else None
         )
 
     def _run_now(self, visit_no: int, step: Step, hold: Hold | None) -> list[Event] | None:
@@ -49,8 +49,6 @@ class OperatedWorld(ActingWorld):
             return None
         if hold:
             return self._by_person(visit_no, hold)
-        if step.waiting == "condition":
-            return [Again(visit_no, step.rule, self.now)]
         return [Planned(visit_no, step.rule, Due(at=self.now), self.now, pinned=True)]
 
     def _skip(self, visit_no: int, step: Step, hold: Hold | None) -> list[Event]:

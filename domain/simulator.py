@@ -83,7 +83,7 @@ class Simulator(OperatedWorld):
         """A client activity ends the waits that list its type; the move of the topmost is made with it."""
         if self.deleted:
             return
-        self.client.append((self.visit_no, self.now, kind))
+        self.client.append((self.now, kind))
         waits = [
             (s, self._wait(self.visit_no, s.rule))
             for s in self.plans[self.visit_no]
@@ -192,6 +192,7 @@ class Simulator(OperatedWorld):
         for d in self.progress.unbooked:
             self._note(d)
         self.progress.unbooked = []
+        self._remember_dues()
         return commands
 
     def _act(self, visit_no: int, rule: str, n: int) -> list[Command]:

@@ -105,7 +105,9 @@ class World:
         self.past: dict[tuple[str, str], list[Past]] = {}
         self.pipeline_of: dict[int, tuple[str, int]] = {}
         self.moves: list[datetime] = []  # automatic ones
-        self.client: list[tuple[int, datetime, str]] = []  # what the client did, and in which visit
+        self.client: list[tuple[datetime, str]] = []  # what the client did
+        self.before: dict[int, int] = {}  # how much of it came before a visit began
+        self.dues: dict[tuple[int, str], tuple[datetime | None, int]] = {}  # of waits; what came before
         self.pass_no, self.visit_no = 1, 0
         self.looping = self.deleted = False  # stopped by the loop guard; in the bin
         self.covers: set[str] = set()  # `record`, `pipeline:<name>`, `rule:<id>`
@@ -214,6 +216,7 @@ class World:
         rules = self.pipelines[self.pipeline].rules.stages.get(self.stage, [])
         plan = steps(rules, self._nature)
         self.plans[self.visit_no], self.ended[self.visit_no] = plan, set()
+        self.before[self.visit_no] = len(self.client)
         self.rules[self.visit_no] = {r.id: r for r in rules}
         self.pipeline_of[self.visit_no] = (self.pipeline, self.pass_no)
         later = self.pipelines[self.pipeline].grace

@@ -46,6 +46,20 @@ async def test_run_now_drops_the_delay_and_nothing_else(product: Product) -> Non
     assert await deal.outcomes() == {"later": "done", "below": "done", "never": "skipped condition"}
 
 
+async def test_run_now_drops_the_delay_also_of_a_step_that_waits_for_its_condition(product: Product) -> None:
+    dated = comment("it", basis="record.visit_at", if_past="fail", condition=NEVER, if_false="wait")
+    soon, before = ((utc_now() + timedelta(hours=hours)).isoformat() for hours in (1, -1))
+    deal = await product.deal({"new": rules([dated])}, fields={"visit_at": soon})
+    await deal.pass_time(hours=2)
+    await deal.operate("run_now", "it")
+    await deal.edit(visit_at=before)
+    await deal.rest()
+    assert await deal.outcomes() == {}
+    await deal.edit(hot=True)
+    await deal.rest()
+    assert await deal.outcomes() == {"it": "done"}
+
+
 async def test_run_now_and_skip_end_an_open_wait_as_done_by_a_person(product: Product) -> None:
     deal = await product.deal(
         {"new": rules([wait("one"), comment("then", below=True), wait("other"), comment("too", below=True)])}

@@ -13,7 +13,7 @@ from temporalio.client import WorkflowExecutionStatus
 from db.doorbell import deliver
 from db.outbox import Bell
 from domain.journey import Face
-from tests.journeys.product import Deal, Product
+from tests.journeys.product import Deal, Product, utc_now
 from tests.journeys.rules import comment, control, move, rule, rules, wait
 from tests.journeys.test_operations import share
 
@@ -91,6 +91,21 @@ async def test_a_rule_below_a_control_counts_from_its_opening_however_it_ended(p
     await deal.pass_time(days=9)
     assert await deal.outcomes() == {"signature": "skipped operator", "below": "done"}
     assert await deal.acted_at("below") == start + timedelta(days=3)
+
+
+async def test_what_was_run_now_while_it_waited_for_its_condition_follows_its_date_no_more(
+    product: Product,
+) -> None:
+    dated = comment("it", basis="record.visit_at", if_past="fail", condition=HOT, if_false="wait")
+    soon, before = ((utc_now() + timedelta(hours=hours)).isoformat() for hours in (1, -1))
+    deal = await product.deal({"new": rules([dated])}, fields={"visit_at": soon})
+    await deal.pass_time(hours=2)
+    await deal.operate("run_now", "it")
+    await begun_anew(deal)
+    await deal.edit(visit_at=before)
+    await deal.edit(hot=True)
+    await deal.rest()
+    assert await deal.outcomes() == {"it": "done"}
 
 
 async def test_whoever_was_told_of_lateness_is_told_how_it_ended_once(product: Product) -> None:

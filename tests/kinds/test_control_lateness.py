@@ -194,3 +194,24 @@ async def test_an_act_in_flight_and_the_closing_act_tell_once_between_them_how_i
         await watch.looks(NOON + 2 * HOUR, n=n)
     told = [row["body"] for row in await desk.rows("notification", order="id")]
     assert told == ["watch: A roof for Klein is late", "watch: resolved late"]
+
+
+async def test_a_deadline_that_moves_counts_also_where_the_clock_was_to_resolve_it_before(desk: Desk) -> None:
+    paid = {"field": "record.due_on", "op": "less_or_equal", "value": {"today": {}}}
+    dates = {"visit_at": (NOON + 90 * HOUR).isoformat(), "due_on": (NOON + 48 * HOUR).date().isoformat()}
+    watch = await watched(desk, {"deadline": {"basis": "record.visit_at"}, "until": paid}, **dates)
+    await watch.edits(NOON + HOUR, visit_at=(NOON + 99 * HOUR).isoformat())
+    await watch.edits(NOON + 2 * HOUR, due_on=None)
+    row = await desk.row("hold")
+    assert (row["deadline"], row["due_at"]) == (NOON + 99 * HOUR, NOON + 99 * HOUR)
+
+
+# -- the clock turns its condition ---------------------------------------------------------------------
+async def test_what_else_changes_at_the_instant_at_which_the_clock_resolves_it_does_not_keep_it_open(
+    desk: Desk,
+) -> None:
+    turned = NOON + HOUR / 2
+    watch = await watched(desk, {"until": VISITED}, visit_at=turned.isoformat())
+    await watch.edits(turned, reference="2")
+    assert (await watch.looks(turned)).reason == "resolved"
+    assert await watch.lines() == [("watch", "done resolved", turned)]
