@@ -99,10 +99,10 @@ class Model:
                 self.operate(event)
             case "responsible":
                 self.responsible = event["who"]
-                self.follow()
+                self.follow({"responsible"})
             case "absence":
                 self.absences.setdefault(event["who"], []).append([event["from"], event["to"]])
-                self.follow()
+                self.follow(set())
 
     def transfer(self, event: Json) -> None:
         """A person moves the record: `through` some stages of which its journey hears too late."""
@@ -142,7 +142,7 @@ class Model:
             moved = self.may_move() and self.move_by_itself(str(move_of(mover, "on_client")))
         self.leaving = False
         if not moved:
-            self.follow()
+            self.follow({f"steps.{step.rule['id']}.ended" for step in ended})
             for step in ended:
                 self.go_on(step.chain)
 
@@ -172,21 +172,21 @@ class Model:
         changed = self.changed(changes)
         self.fields.update({full(name): value for name, value in changes.items()})
         if changed:
-            self.follow()
+            self.follow(changed)
 
     # ------------------------------------------------------------ facts
 
-    def follow(self) -> None:
+    def follow(self, changed: set[str]) -> None:
         """Facts have changed: pending steps and open holds follow, conditions are judged again.
 
-        What comes out as it was has not been moved, so that nobody needs to know which fact it was.
+        What comes out as it was has not been moved. Only an open control asks which fact it was: what
+        the clock does to it has its own turn.
         """
         for step in list(self.alive):
-            if step.waits and not step.pinned and not step.chain.run_now:
-                due = self.due_of(step.schedule, step.turn or self.now)
-                if (due and max(due, step.since or due)) != step.planned:
-                    self.plan(step, self.now)
-            if step.kind == "control":
+            follows = step.waits and not step.pinned and not step.chain.run_now
+            if follows and self.planned(step, step.since or self.now) != ("", step.planned):
+                self.plan(step, self.now)
+            if step.kind == "control" and changed & values.reads(step.params.get("until")):
                 self.judge_control(step)
             if step.state == "open" and not step.late and not step.pinned:
                 end = self.due_of(step.limit, step.opened or self.now)
@@ -202,13 +202,13 @@ class Model:
             self.watch(step)
 
     def watch(self, step: Step) -> None:
-        """The first instant to come at which the clock makes true the condition that a step waits for."""
+        """The first instant, this one or to come, at which the clock makes true what a step waits for."""
         tree, step.turned = step.waited_for, None
         by_clock = [one for one in values.comparisons(tree) if values.by_the_clock(one.get("value"))]
         zone, found = self.where()[0], set()
         for one in by_clock:
             found |= values.turns(self.value(one["field"], step.visit), one["value"], zone)
-        coming = (at for at in sorted(found) if at > self.now and self.holds(tree, step.visit, at))
+        coming = (at for at in sorted(found) if at >= self.now and self.holds(tree, step.visit, at))
         step.turned = next(coming, None)
 
     def turn(self, step: Step) -> None:
@@ -279,9 +279,8 @@ class Model:
     def settle(self, limit: datetime) -> None:
         """Do all that is due by `limit`, at its time: what acts last when nothing else is due then."""
         while True:
-            coming: list[Next] = [
-                (max(one[0], self.now), *one[1:]) for one in self.coming() if one[0] <= limit
-            ]
+            due = (one for one in self.coming() if one[0] <= limit)
+            coming: list[Next] = [(max(one[0], self.now), *one[1:]) for one in due]
             if not coming:
                 return
             first = min(coming, key=lambda one: one[:-1])
@@ -369,12 +368,11 @@ class Model:
         """A hold opens, and its end is computed from its opening; what has ended it already ends it."""
         was_due, until = step.due or self.now, step.params.get("until") if step.kind == "control" else None
         end, resolved = self.due_of(step.limit, self.now), bool(until) and self.holds(until, step.visit)
-        word = "if_empty" if end is None else "if_past" if end < self.now else ""
-        policy = step.limit.get(word) or ("wait_for_value" if word == "if_empty" else "run_now")
-        if not resolved and word and policy in ("skip", "fail"):
-            return self.finish(step, "skipped" if policy == "skip" else "failed", word)
+        ends_by, first = values.by_policy(step.limit, end, self.now)
+        if ends_by and not resolved:
+            return self.finish(step, "skipped" if step.limit[ends_by] == "skip" else "failed", ends_by)
         step.state, step.opened, step.due, step.turned = "open", self.now, None, None
-        step.pinned, step.planned, step.end = False, end, self.now if word and policy == "run_now" else end
+        step.pinned, step.planned, step.end = False, end, first
         if resolved:
             return self.finish(step, "done", "resolved")
         if step.kind == "control":
@@ -543,7 +541,7 @@ class Model:
                 self.alive.append(step)
         grace = length_of(self.pipelines[self.pipeline].get("grace") or {}) if person else timedelta(0)
         visit.missed, visit.opens = missed, self.now + grace if grace else None
-        self.follow()  # the stage and the instant of its entry are fields of the record
+        self.follow({"record.stage", "record.pipeline", "record.entered_at"})
         if not missed and not grace:
             self.open_visit()
 
@@ -606,16 +604,17 @@ class Model:
         """Compute a step's due time, as its turn comes or, later, as a fact moves it (`since`)."""
         if step.chain.run_now:
             return self.pend(step, self.now)
-        due, step.since = self.due_of(step.schedule, step.turn or self.now), since
-        step.planned = due and max(due, since)
-        word = "if_empty" if due is None else "if_past" if due < since else ""
-        policy = step.schedule.get(word) or ("wait_for_value" if word == "if_empty" else "run_now")
-        if word and policy in ("skip", "fail"):
-            return self.finish(step, "skipped" if policy == "skip" else "failed", word)
-        if due is None and policy == "wait_for_value":
+        step.since, (ends_by, step.planned) = since, self.planned(step, since)
+        if ends_by:
+            return self.finish(step, "skipped" if step.schedule[ends_by] == "skip" else "failed", ends_by)
+        if step.planned is None:
             step.state, step.due, step.turned = "no_value", None, None
             return None
-        return self.pend(step, since if word or due is None else due)
+        return self.pend(step, step.planned)
+
+    def planned(self, step: Step, since: datetime) -> tuple[str, datetime | None]:
+        """`if_past` or `if_empty`, if that ends the step; its due time, None while it has no value."""
+        return values.by_policy(step.schedule, self.due_of(step.schedule, step.turn or self.now), since)
 
     def pend(self, step: Step, due: datetime) -> None:
         """A step has got a due time."""
@@ -644,7 +643,8 @@ class Model:
         """A result of a rule: a changed field for what waits in its visit, unless that is just being left."""
         self.results[step.visit.no, f"steps.{step.rule['id']}.{name}"] = value
         for other in () if self.leaving else list(self.alive):
-            if other.kind == "control":
+            read = values.reads(other.params.get("until")) if other.kind == "control" else set()
+            if f"steps.{step.rule['id']}.{name}" in read:
                 self.judge_control(other)
         self.wake()
 

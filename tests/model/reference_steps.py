@@ -44,7 +44,7 @@ class Step:
     index: int
     state: str = "idle"
     due: datetime | None = None  # of a pending step
-    planned: datetime | None = None  # what its schedule last came to, at the earliest `since`
+    planned: datetime | None = None  # what its schedule last came to; of a hold, when it ends
     since: datetime | None = None  # its turn, or the change of fact that moved it last
     turn: datetime | None = None
     heard: int = 0  # client activities that had happened before it got its due time

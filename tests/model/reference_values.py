@@ -209,6 +209,23 @@ def comparisons(tree: Json | None) -> Iterator[Json]:
         yield tree
 
 
+def by_policy(schedule: Json, due: datetime | None, since: datetime) -> tuple[str, datetime | None]:
+    """`if_past` or `if_empty`, if that ends what is scheduled so; else its due time."""
+    word = "if_empty" if due is None else "if_past" if due < since else ""
+    policy = schedule.get(word) or ("wait_for_value" if word == "if_empty" else "run_now")
+    if word and policy in ("skip", "fail"):
+        return word, None
+    return "", since if word and policy == "run_now" else due
+
+
+def reads(tree: Json | None) -> set[str]:
+    """What a condition is judged again for: its fields, and who is responsible, which decides the zone."""
+    listed = list(comparisons(tree))
+    right = [one["value"] for one in listed if isinstance(one.get("value"), dict)]
+    fields = {side["field"] for side in (*listed, *right) if "field" in side}
+    return fields | {"responsible"} if listed else fields
+
+
 def compare(op: str, left: object, right: object, zone: ZoneInfo) -> bool:
     """Judge one comparison; with an empty value it is false, `is_empty` aside."""
     if op in ("is_empty", "is_not_empty"):

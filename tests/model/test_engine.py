@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.model import comparing, reference
-from tests.model.telling import DAY, HOUR, control, edit, event, go, scenario
+from tests.model.reference_values import Json
+from tests.model.telling import DAY, HOUR, below, call, control, edit, event, go, rule, scenario, wait
+
+RED = {"field": "record.tags", "op": "contains", "value": "red"}
+HERE_BY = {"field": "record.meet_at", "op": "less_or_equal", "value": {"now": {}}}
+
+
+def held(name: str, until: str) -> tuple[Json, Json]:
+    """A rule is suspended from half past nine on."""
+    scope = f"rule:{name}"
+    return event("2026-01-05T09:30", "suspend", scope=scope), event(until, "resume", scope=scope)
 
 
 @pytest.mark.parametrize("first", range(0, 1500, 250))
@@ -36,6 +46,82 @@ def test_a_suspended_transition_whose_time_has_come_is_superseded() -> None:
     told = scenario(rules, event("2026-01-05T09:30", "suspend", scope="rule:t"))
     assert comparing.different(told) == {}
     assert ["t", "superseded"] in [entry[2:4] for entry in reference.run(told)]
+
+
+def test_a_step_that_was_run_now_while_it_waited_for_its_condition_follows_its_date_no_more() -> None:
+    waits = rule(
+        "a", schedule={"basis": "record.due_on", "if_past": "fail"}, condition=RED, if_false="wait"
+    )
+    ran = event("2026-01-07T09:00", "operate", verb="run_now", rule="a")
+    changes = edit("2026-01-08T09:00", due_on="2026-01-01"), edit("2026-01-09T09:00", tags=["red"])
+    assert agreed(scenario([waits], ran, *changes, due_on="2026-01-06")) == ["a done"]
+
+
+def test_a_past_date_in_place_of_none_leaves_the_due_time_of_what_runs_now_either_way_as_it_was() -> None:
+    spread = {"basis": "record.due_on", "if_empty": "run_now", "catch_up": {"spread_over": {"days": 2}}}
+    rules = [rule("first", schedule=HOUR), below("a", schedule=spread)]
+    told = scenario(rules, *held("a", "2026-01-05T12:00"), edit("2026-01-05T12:00", due_on="2026-01-01"))
+    assert agreed(told) == ["first done", "a done"]
+    assert reference.run(told)[1][0] > "2026-01-05T11:00"
+
+
+def test_a_step_due_at_its_very_turn_is_past_when_its_date_moves_before_that() -> None:
+    waits = rule("a", schedule={"basis": "record.meet_at", "if_past": "skip"}, condition=RED, if_false="wait")
+    moved = edit("2026-01-05T10:00", meet_at="2026-01-05T08:00+01:00")
+    assert agreed(scenario([waits], moved, meet_at="2026-01-05T09:00+01:00")) == ["a skipped if_past"]
+
+
+def test_what_the_client_does_once_a_wait_is_due_to_open_ends_it_also_at_that_instant() -> None:
+    suspended, resumed = held("w", "2026-01-05T10:00")
+    told = scenario([wait("w", DAY, schedule=HOUR)], suspended, call("2026-01-05T10:00"), resumed)
+    assert agreed(told) == ["w done client"]
+
+
+def test_what_ended_one_wait_does_not_end_the_next_that_a_suspension_opens_late() -> None:
+    rules = [wait("w", DAY), below("v", "wait", params={"until": DAY})]
+    suspended, resumed = held("v", "2026-01-05T12:00")
+    told = scenario(rules, suspended, call("2026-01-05T10:00"), resumed)
+    assert agreed(told) == ["w done client", "v done time"]
+
+
+def test_a_comparison_the_clock_turns_makes_nothing_overdue_while_the_condition_stays_false() -> None:
+    both = {"all": [HERE_BY, RED]}
+    dropped = {"catch_up": {"drop_if_late": {"hours": 1}}}
+    told = scenario(
+        [rule("a", schedule=dropped, condition=both, if_false="wait")],
+        *held("a", "2026-01-05T18:00"),
+        edit("2026-01-06T09:00", tags=["red"]),
+        meet_at="2026-01-05T10:00+01:00",
+    )
+    assert agreed(told) == ["a done"]
+
+
+def test_what_else_changes_as_the_clock_resolves_a_control_does_not_keep_it_open() -> None:
+    edits = rule("e", "edit_record", params={"set": [{"field": "city", "value": "Utrecht"}]}, schedule=HOUR)
+    told = scenario([edits, control("c", DAY, HERE_BY)], meet_at="2026-01-05T10:00+01:00")
+    assert agreed(told) == ["e done", "c done resolved"]
+
+
+def test_of_two_controls_that_the_clock_resolves_at_their_deadline_both_are_late() -> None:
+    due = {"basis": "record.meet_at"}
+    both = [control(name, due, HERE_BY) for name in "cd"]
+    told = scenario(both, meet_at="2026-01-06T10:00+01:00")
+    late = ["late", "done resolved_late"]
+    assert sorted(agreed(told)) == sorted(f"{name} {said}" for name in "cd" for said in late)
+
+
+@pytest.mark.parametrize(("policy", "resumed"), [("spread_over", "28T18:00"), ("drop_if_late", "29T12:30")])
+def test_a_day_of_catch_up_is_24_hours_also_when_the_clocks_change(policy: str, resumed: str) -> None:
+    late = rule("a", schedule=HOUR | {"catch_up": {policy: {"days": 1}}})
+    stopped = event("2026-03-28T12:30", "suspend"), event(f"2026-03-{resumed}", "resume")
+    told = scenario([late], *stopped, start="2026-03-28T12:00", until="2026-04-03T12:00")
+    assert agreed(told) == ["a done"]
+
+
+def agreed(told: Json) -> list[str]:
+    """Rules and outcomes of both journals, which are the same."""
+    assert comparing.different(told) == {}
+    return [f"{rule} {outcome} {reason}".strip() for _, _, rule, outcome, reason in reference.run(told)]
 
 
 # on a build machine the same seeds each time: one that nobody has seen is found at a desk, and becomes a test

@@ -57,10 +57,10 @@ class RunsNowThoughSuspended(Model):
 
 
 class FollowsFactsThoughRescheduled(Model):
-    def follow(self) -> None:
+    def follow(self, changed: set[str]) -> None:
         for step in self.alive:
             step.pinned = False
-        super().follow()
+        super().follow(changed)
 
 
 class IgnoresTheClockInConditions(Model):
@@ -77,11 +77,11 @@ class ForgetsTheClockWhenAFieldChanges(Model):
 
 
 class MovesWhatAChangeLeavesInItsPlace(Model):
-    def follow(self) -> None:
+    def follow(self, changed: set[str]) -> None:
         for step in self.alive:
             if step.waits and step.schedule.get("basis"):
                 step.planned = None
-        super().follow()
+        super().follow(changed)
 
 
 class EditsFirstAndMovesThen(Model):
