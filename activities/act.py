@@ -103,10 +103,14 @@ class Act:
         """The mover, for the write path: an automatic move, caused by this rule."""
         return By(self.author, self.now, automatic=True, rule=self.rule.id)
 
-    def text(self, template: str, escape: Escape = "plain") -> str:
-        """The template with its quotes filled in. Raises `Refused` when that takes too much."""
+    def text(self, template: str, escape: Escape = "plain", language: str | None = None) -> str:
+        """The template with its quotes filled in, in the pipeline's language if none is given.
+
+        Raises `Refused` when that takes too much.
+        """
+        locale = language or self.locked.locale
         try:
-            return render(template, self.values, escape=escape, zone=self.locked.zone)
+            return render(template, self.values, escape=escape, zone=self.locked.zone, locale=locale)
         except TemplateError as error:
             raise Refused("template", str(error)) from error
 

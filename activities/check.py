@@ -144,7 +144,7 @@ class _Part(NamedTuple):
 def _part(part: _Part, setting: Setting, steps: Mapping[str, Mapping[str, FieldType]]) -> Iterator[Problem]:
     match part.value:
         case str() if part.template:
-            for found in templates.check(part.value, setting.registry, steps):
+            for found in templates.check(part.value, setting.registry, steps, setting.locale):
                 line = f"{found.place}: " if found.place else ""
                 yield Problem(place=part.place, message=f"{line}{found.message}")
         case Schedule():

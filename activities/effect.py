@@ -86,6 +86,7 @@ class Setting(NamedTuple):
     former: frozenset[str] = frozenset()  # employees who are no longer active
     now: datetime | None = None  # when it is saved, UTC
     sms_providers: frozenset[str] = frozenset({"console"})  # that the installation has
+    locale: str = "en"  # of the pipeline's texts
 
 
 class Effect(Written):

@@ -88,7 +88,7 @@ def is_blank(text: str) -> bool:
     """Whether a template is empty whatever the values are."""
     try:
         return not templates.references(text) and not templates.render(
-            text, {}, escape="plain", zone="UTC"
+            text, {}, escape="plain", zone="UTC", locale="en"
         ).strip()
     except templates.TemplateError:
         return False  # which is said elsewhere

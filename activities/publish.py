@@ -80,6 +80,7 @@ class _Found(BaseModel):
     contact_fields: list[JsonValue]
     company_fields: list[JsonValue]
     number: int
+    locale: str
     stages: dict[str, list[tuple[str, str]]]
     employees: list[str]
     former: list[str]
@@ -120,6 +121,7 @@ async def surroundings(
             for of, pipelines in found.pipelines.items()
         },
         sms_providers=frozenset(sms_providers),
+        locale=found.locale,
     )
     return Surroundings(setting, dict(_readable(found.rules)), found.number)
 
@@ -154,6 +156,7 @@ select jsonb_build_object(
   'fields', p.fields,
   'contact_fields', (select coalesce((select value from setting where key = 'contact_fields'), '[]')),
   'company_fields', (select coalesce((select value from setting where key = 'company_fields'), '[]')),
+  'locale', coalesce(p.locale, (select value #>> '{}' from setting where key = 'locale'), 'en'),
   'number', (select coalesce(max(number), 0) from rule_set where pipeline_id = p.id),
   'stages', (
     select jsonb_object_agg(o.id, (

@@ -56,6 +56,7 @@ class PipelineRow(_Row):
     id: str
     title: str
     zone: str | None = None
+    locale: str | None = None
     calendar_id: str | None = None
     owner_id: str | None = None
     grace: int = 0  # seconds
@@ -169,6 +170,7 @@ class Surroundings(_Row):
     holds: list[HoldRow] = []
     suspensions: list[SuspensionRow] = []
     company_zone: str = "UTC"
+    company_locale: str = "en"
     company_calendar: str | None = None
     contact_fields: list[JsonValue] = []  # custom fields of contacts, as those of a pipeline
     company_fields: list[JsonValue] = []

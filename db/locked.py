@@ -152,6 +152,11 @@ class Locked:
         responsible = self.around.responsible
         return (responsible and responsible.zone) or self.around.pipeline.zone or self.around.company_zone
 
+    @property
+    def locale(self) -> str:
+        """The language of the pipeline's texts, else of the company's (BCP 47)."""
+        return self.around.pipeline.locale or self.around.company_locale
+
     def values(self, visit_no: int) -> Values:
         """Typed values by full reference, with the results of earlier rules of the visit."""
         return Values(self, visit_no)

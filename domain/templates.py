@@ -57,12 +57,12 @@ class _Parsed(NamedTuple):
     pays: bool                  # formats an amount, perhaps in the record's currency
 
 
-def check(text: str, registry: Registry, steps: Steps) -> list[Problem]:
+def check(text: str, registry: Registry, steps: Steps, locale: str = "en") -> list[Problem]:
     """Everything that is wrong with a template, each with its line; empty when it may be saved.
 
     `steps` are the results of earlier rules of the stage. A template that is well formed and names only
     what there is is also rendered once with samples and once with nothing, which shows filters put to
-    values they are not for.
+    values they are not for. `locale` is the language they will be rendered in.
     """
     try:
         parsed = _parse(text)
@@ -83,7 +83,7 @@ def check(text: str, registry: Registry, steps: Steps) -> list[Problem]:
         samples[quote.reference] = _sample(field)
     for values in () if problems else (samples, {}):
         try:
-            render(text, values, escape="plain", zone="UTC")
+            render(text, values, escape="plain", zone="UTC", locale=locale)
         except TemplateError as error:
             problems.append(_problem(error.line, error.message))
     return list(dict.fromkeys(problems))
@@ -110,12 +110,12 @@ def references(text: str) -> frozenset[str]:
     return frozenset(quote.reference for quote in parsed.quotes) | currency
 
 
-def render(text: str, values: Mapping[str, object], *, escape: Escape, zone: str, locale: str = "en") -> str:
+def render(text: str, values: Mapping[str, object], *, escape: Escape, zone: str, locale: str) -> str:
     """The text with its quotes filled in.
 
     `values` are typed values by full reference; a missing or empty one renders empty. `html` escapes the
     values, not the author's text; `header` gives one line without control characters. `zone` (an IANA name)
-    and `locale` are those of the reader. Raises `TemplateError`.
+    and `locale` (BCP 47) are those of the reader. Raises `TemplateError`.
     """
     from liquid.exceptions import LiquidError
 
@@ -127,7 +127,7 @@ def render(text: str, values: Mapping[str, object], *, escape: Escape, zone: str
     quoted = {quote.reference: values.get(quote.reference) for quote in parsed.quotes}
     context = Meter(parsed.template, globals=namespace(quoted))
     context.autoescape = escape == "html"
-    context.manner = _manner(values, zone, locale)
+    context.manner = manner(values, zone, locale)
     buffer = context.get_buffer()
     try:
         parsed.template.render_with_context(context, buffer)
@@ -197,16 +197,15 @@ def _may_follow(rest: tuple[object, ...], field: Field) -> bool:
     return not rest or (field.multiple and one_of_several)
 
 
-def _manner(values: Mapping[str, object], zone: str, locale: str) -> Manner:
-    from babel import Locale, UnknownLocaleError
-
+def manner(values: Mapping[str, object], zone: str, locale: str) -> Manner:
+    """How values look to a reader. Raises `TemplateError` for a zone or a language that is none."""
     from domain import filters
+    from domain.languages import language
 
     currency = values.get("record.currency")
     try:
-        return filters.Manner(ZoneInfo(zone), Locale.parse(locale.replace("-", "_")),
-                              currency if isinstance(currency, str) else "")
-    except (UnknownLocaleError, ZoneInfoNotFoundError, ValueError) as error:
+        return filters.Manner(ZoneInfo(zone), language(locale), currency if isinstance(currency, str) else "")
+    except (ZoneInfoNotFoundError, ValueError) as error:
         raise TemplateError(str(error)) from error
 
 

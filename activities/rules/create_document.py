@@ -20,8 +20,10 @@ from activities.providers.documents import MADE, MEDIA_TYPES, Job, NotRendered
 from db.rows import Rows
 from domain.errors import NotNow, Refused
 from domain.fields import FieldType, Problem, UnknownField
+from domain.languages import language
 from domain.rule import Nature
 from domain.sandbox import namespace
+from domain.spelled_fields import spelled
 
 ValueName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 _NOT_IN_A_NAME = re.compile(r"[^\w.-]+")
@@ -30,11 +32,12 @@ _NOT_IN_A_NAME = re.compile(r"[^\w.-]+")
 class CreateDocument(Effect):
     """A document made of a `template` in its latest version, kept, and shown on the record.
 
-    The template is given the `values`, by name, the fields of the record and its people, and the number. With
-    a `series` (the id of a number series) it has a number: these have no gaps and no doubles, and one that is
-    not made takes none. `format` is `pdf` (the default) or `docx` and has to be what the template makes. With
-    `public_link` whoever has the secret address may read it. `image` is the id of a sign or stamp. Unless
-    `attach` is off, a comment in the timeline names the document.
+    The template is given the `values`, by name, the fields of the record and its people, and the number.
+    Dates and amounts of the values are in the template's language, else the pipeline's; `shown` has those of
+    the fields so. With a `series` (the id of a number series) it has a number: these have no gaps and no
+    doubles, and one that is not made takes none. `format` is `pdf` (the default) or `docx` and has to be what
+    the template makes. With `public_link` whoever has the secret address may read it. `image` is the id of a
+    sign or stamp. Unless `attach` is off, a comment in the timeline names the document.
     """
 
     kind: ClassVar[str] = "create_document"
@@ -73,13 +76,14 @@ class CreateDocument(Effect):
 
     async def apply(self, act: Act) -> Done:
         template = await self._template(act)
-        values = self._values(act, template.required)
+        values = self._values(act, template.required, template.language)
         source = await _stored(act, template.source)
         stamp = await _stored(act, template.stamp) if self.image else b""
         zone = ZoneInfo(act.locked.zone)
         # from here to the end whoever wants the next number of the series waits
         number = await take(act.tx, self.series, act.now, zone.key) if self.series else ""
-        data = _data(act, zone, values, {"title": template.title, "number": number})
+        own = {"title": template.title, "number": number, "language": template.language or act.locked.locale}
+        data = _data(act, zone, values, own)
         content = await _rendered(act, Job(template.format, source, data, stamp, int(act.now.timestamp())))
         try:
             blob = await act.documents.blobs.put(content)
@@ -109,9 +113,9 @@ class CreateDocument(Effect):
             raise Refused("unknown_image", f"there is no image {self.image!r}")
         return row
 
-    def _values(self, act: Act, required: list[str]) -> dict[str, str]:
+    def _values(self, act: Act, required: list[str], language: str | None) -> dict[str, str]:
         """The values filled in. Raises `Refused` where one that is required is empty."""
-        values = {name: act.text(template) for name, template in self.values.items()}
+        values = {name: act.text(template, language=language) for name, template in self.values.items()}
         missing = [name for name in required if _empty(name, values, act.values)]
         if missing:
             raise Refused("value_missing", f"without a value: {', '.join(missing)}")
@@ -156,10 +160,16 @@ def _empty(name: str, values: Mapping[str, str], fields: Mapping[str, object]) -
     return value is None or value == [] or (isinstance(value, str) and not value.strip())
 
 
-def _data(act: Act, zone: ZoneInfo, values: Mapping[str, str], own: Mapping[str, str]) -> bytes:
-    """What the template sees, as JSON: numbers as texts, which lose nothing; days as ISO 8601 says."""
-    day = act.now.astimezone(zone).date()
-    return to_json({**namespace(act.values), "values": values, "date": day, **own})
+def _data(act: Act, zone: ZoneInfo, values: Mapping[str, str], own: dict[str, str]) -> bytes:
+    """What the template sees, as JSON: numbers as texts, which lose nothing; days as ISO 8601 says.
+
+    `shown` has amounts, dates and instants as the reader writes them; `language` is ISO 639's code, without
+    a script or a country.
+    """
+    day, locale = act.now.astimezone(zone).date(), own["language"]
+    shown = spelled(act.values, act.locked.registry, day, zone=zone.key, locale=locale)
+    seen = namespace(act.values) | {"shown": shown, "values": values, "date": day}
+    return to_json(seen | own | {"language": language(locale).language})
 
 
 async def _stored(act: Act, digest: str) -> bytes:
@@ -181,7 +191,7 @@ async def _rendered(act: Act, job: Job) -> bytes:
 
 
 _TEMPLATE = text("""
-select t.version, t.title, t.format, t.source, t.required,
+select t.version, t.title, t.format, t.source, t.required, t.language,
   (select blob from stamp_image where id = :image) as stamp
 from document_template t where t.id = :id order by t.version desc limit 1
 """)

@@ -24,6 +24,7 @@ from api.writing import Answer, Write
 from db.engine import Transaction
 from db.records import By
 from domain.errors import Refused
+from domain.languages import language
 
 router = APIRouter(tags=["documents"])
 _IMAGES: Final = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
@@ -37,16 +38,28 @@ def _usable(pattern: str) -> str:
     return pattern
 
 
+def _known(tag: str) -> str:
+    language(tag)
+    return tag
+
+
+Language = Annotated[
+    str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$"), AfterValidator(_known)
+]
+
+
 class TemplateIn(Sendable):
     """A version of a template. `source` is Typst, or a Word document (DOCX), in Base64.
 
     `required` names what must not be empty: values a rule gives, and fields (`record.amount`).
+    `language` (BCP 47, `de-DE`) is that of its dates and amounts; without one it is the pipeline's.
     """
 
     title: Annotated[str, Field(min_length=1, max_length=200)]
     format: Literal["typst", "docx"]
     source: Base64
     required: Annotated[list[Required], Field(max_length=100)] = []
+    language: Language | None = None
 
 
 class TemplateOut(BaseModel):
@@ -58,6 +71,7 @@ class TemplateOut(BaseModel):
     format: str
     source: str
     required: list[str]
+    language: str | None
     published_at: datetime
 
 
@@ -196,12 +210,13 @@ def _is_text(content: bytes) -> bool:
 
 _TAKE_TURNS = text("select pg_advisory_xact_lock(hashtextextended('document_template/' || :id, 0))")
 _PUBLISH = text("""
-insert into document_template (id, version, title, format, source, required, published_at)
-select :id, coalesce(max(version), 0) + 1, :title, :format, :source, :required, :at
+insert into document_template (id, version, title, format, source, required, language, published_at)
+select :id, coalesce(max(version), 0) + 1, :title, :format, :source, :required, :language, :at
 from document_template where id = :id
 returning *
 """).bindparams(
     bindparam("id", type_=String),
+    bindparam("language", type_=String),
     bindparam("required", type_=JSONB),
     bindparam("at", type_=DateTime(timezone=True)),
 )

@@ -36,6 +36,7 @@ def staff(at: datetime) -> list[Rows]:
             "setting",
             [
                 {"key": "zone", "value": ZONE},
+                {"key": "locale", "value": "en-GB"},
                 {"key": "calendar", "value": "office"},
                 {"key": "contact_fields", "value": _CONTACT_FIELDS},
                 {"key": "company_fields", "value": _COMPANY_FIELDS},

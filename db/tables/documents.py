@@ -12,7 +12,10 @@ from db.tables.columns import BLANK, LIST, ONE, identity, one_of
 
 
 class DocumentTemplate(SQLModel, table=True):
-    """A version of a template; once published it is never changed. `source` is the digest of its bytes."""
+    """A version of a template; once published it is never changed. `source` is the digest of its bytes.
+
+    `language` (BCP 47) is that of its dates and amounts; null: that of the pipeline.
+    """
 
     __tablename__ = "document_template"
     __table_args__ = (one_of("format", "typst", "docx"),)
@@ -23,6 +26,7 @@ class DocumentTemplate(SQLModel, table=True):
     format: str
     source: str
     required: list[str] = Field(default_factory=list, sa_type=JSONB, sa_column_kwargs=LIST)
+    language: str | None = None
     published_at: datetime
 
 

@@ -107,7 +107,7 @@ class Contact(SQLModel, table=True):
 
 
 class Setting(SQLModel, table=True):
-    """What counts for the whole company: `zone`, `calendar` and the like."""
+    """What counts for the whole company: `zone`, `locale`, `calendar` and the like."""
 
     key: str = Field(primary_key=True)
     value: JsonValue = Field(sa_type=JSONB)

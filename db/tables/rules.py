@@ -15,6 +15,8 @@ from db.tables.columns import BLANK, LIST, OBJECT, ZERO, one_of
 class Pipeline(SQLModel, table=True):
     """`fields` lists the definitions of its records' custom fields.
 
+    `locale` is the language (BCP 47) in which its rules write dates and amounts; null: the company's.
+
     `grace`: seconds from a person's move to the opening of its visit; one left before was a slip of the hand.
     """
 
@@ -28,6 +30,7 @@ class Pipeline(SQLModel, table=True):
     title: str
     position: int = Field(default=0, sa_column_kwargs=ZERO)
     zone: str | None = None
+    locale: str | None = None
     calendar_id: str | None = Field(default=None, foreign_key="calendar.id")
     owner_id: str | None = Field(default=None, foreign_key="employee.id")
     grace: int = Field(default=0, sa_column_kwargs=ZERO)

@@ -83,6 +83,11 @@ async def test_versions_of_a_template_are_numbered_and_the_last_is_listed(api: A
     assert len(await stored("select 1 from document_template")) == 2
 
 
+async def test_a_template_may_have_a_language_of_its_own(api: Api) -> None:
+    assert (await template(api, "offer", OFFER)).json()["language"] is None
+    assert (await template(api, "offer", OFFER, language="de-DE")).json()["language"] == "de-DE"
+
+
 async def test_a_template_published_twice_under_one_key_is_one_version(api: Api) -> None:
     for _ in range(2):
         body = {"title": "Offer", "format": "typst", "source": based(OFFER)}
@@ -95,7 +100,7 @@ async def test_a_template_published_twice_under_one_key_is_one_version(api: Api)
     [
         {"source": "no base 64!"}, {"source": ""}, {"source": based(b"\xff\xfe")}, {"format": "odt"},
         {"format": "docx"}, {"title": ""}, {"required": ["Client name"]}, {"required": ["a.b.c"]},
-        {"more": 1},
+        {"more": 1}, {"language": "xx"}, {"language": "german"}, {"language": ""}, {"language": "../de"},
     ],
 )  # fmt: skip
 async def test_what_is_no_template_is_refused(api: Api, stored: Stored, wrong: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ PYDANTIC = {"pydantic", "pydantic_core", "annotated_types", "typing_extensions",
 PURE_LIBRARIES = {"holidays", "dateutil", "six", "tzdata", "phonenumbers"}
 # what a template needs; the workflow never imports it
 FOR_TEMPLATES = {
-    *("domain.templates", "domain.filters", "domain.sandbox"),
+    *("domain.templates", "domain.filters", "domain.sandbox", "domain.languages", "domain.spelled_fields"),
 }
 
 PROBE = """

@@ -7,6 +7,7 @@ CREATE TABLE document_template (
     format VARCHAR NOT NULL,
     source VARCHAR NOT NULL,
     required JSONB DEFAULT '[]'::jsonb NOT NULL,
+    language VARCHAR,
     published_at TIMESTAMP WITH TIME ZONE NOT NULL,
     CONSTRAINT pk_document_template PRIMARY KEY (id, version),
     CONSTRAINT ck_document_template_format CHECK (format in ('typst', 'docx'))

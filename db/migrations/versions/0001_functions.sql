@@ -18,6 +18,7 @@ select jsonb_build_object(
                   where s.scope in ('everything', 'rule') or (s.scope = 'pipeline' and s.key = r.pipeline_id)
                      or (s.scope = 'record' and s.key = r.id::text)),
   'company_zone', (select coalesce((select value #>> '{}' from setting where key = 'zone'), 'UTC')),
+  'company_locale', (select coalesce((select value #>> '{}' from setting where key = 'locale'), 'en')),
   'company_calendar', (select value #>> '{}' from setting where key = 'calendar'),
   'contact_fields', (select coalesce((select value from setting where key = 'contact_fields'), '[]')),
   'company_fields', (select coalesce((select value from setting where key = 'company_fields'), '[]'))

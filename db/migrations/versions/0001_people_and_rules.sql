@@ -101,6 +101,7 @@ CREATE TABLE pipeline (
     title VARCHAR NOT NULL,
     position INTEGER DEFAULT 0 NOT NULL,
     zone VARCHAR,
+    locale VARCHAR,
     calendar_id VARCHAR,
     owner_id VARCHAR,
     grace INTEGER DEFAULT 0 NOT NULL,
