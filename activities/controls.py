@@ -25,7 +25,8 @@ async def comes_to_hold(runner: Runner, run: Run, row: HoldRow, params: Control)
     locked = runner.locked
     if params.until is None or row.due_at is None:
         return None
-    at = came_to_hold(params.until, locked.values(run.visit_no), row.due_at, runner.now, locked.zone)
+    since = max(row.due_at, run.due or row.due_at)  # it was looked at before that, while it was suspended
+    at = came_to_hold(params.until, locked.values(run.visit_no), since, runner.now, locked.zone)
     if at is None:
         return None
     if row.late_since is None and row.deadline and row.deadline <= at and not locked.suspended(run.rule):

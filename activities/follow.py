@@ -13,10 +13,10 @@ from activities.runner import Run, Runner
 from activities.trial import PLANNING, Key, blaming
 from db.facts import HoldRow
 from db.journal import end_holds, line
-from domain.changed_facts import SUSPENSION, Facts
+from domain.changed_facts import HELD, SUSPENSION, WATCHING, Facts
 from domain.conditions import follows, judge
 from domain.events import Again, Changed, Event, HoldEnded, Outcome, Planned, Released
-from domain.following import Change, Moment, follows_any, next_look, step_follows
+from domain.following import Change, Moment, follows_any, looks_on, next_look, step_follows
 from domain.holds.control import Control
 from domain.holds.wait import Wait
 from domain.plan import Step
@@ -66,7 +66,7 @@ async def _follows(runner: Runner, visit_no: int, step: Step, change: Change) ->
             return [HoldEnded(visit_no, await end_hold(runner, hold, why))]
         found = await _hold_follows(runner, hold, step, version.hold(step.rule), change)
     released = SUSPENSION in change.fields and not runner.locked.suspended(step.rule)
-    if not found and released and step.waiting == "suspended":
+    if not found and released and step.waiting in HELD:
         return [Again(visit_no, step.rule, change.at)]
     return found
 
@@ -112,7 +112,10 @@ async def _hold_follows(
     if ends == row.due_at:  # moved before, perhaps while an act of it was in flight
         if row.deadline != deadline:  # the clock turns its condition first
             await keep(runner, row)
-        known = step.status == "running" or step.due == ends
+        if condition and locked.suspended(row.rule) and step.waiting == WATCHING:
+            values = locked.values(row.visit_no)
+            return [*looks_on(row.visit_no, step, condition, change, values, locked.zone)]
+        known = step.status == "running" or step.due == ends or step.waiting == WATCHING
         return [] if known else [Planned(row.visit_no, row.rule, Due(at=ends), at, row.pinned)]
     _say(runner, change, row.visit_no, row.rule, row.due_at, Due(at=ends))
     row.due_at = ends

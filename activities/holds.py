@@ -10,6 +10,7 @@ from activities.runner import Run, Runner
 from activities.waits import ended_by_client, follow_end, heard_meanwhile, time_out
 from db.facts import HoldRow
 from db.journal import end_holds, line
+from domain.changed_facts import WATCHING
 from domain.conditions import Verdict, judge
 from domain.errors import Refused
 from domain.events import HoldEnd, Outcome
@@ -66,13 +67,22 @@ async def act_of_hold(runner: Runner, run: Run, row: HoldRow) -> Outcome:
     if isinstance(params, Control) and (outcome := await comes_to_hold(runner, run, row, params)):
         return outcome
     if runner.locked.suspended(run.rule):
-        return Outcome(result="pending", waiting="suspended", due=run.due, at=runner.now)
+        return _queues(runner, run, params)
     match params:
         case Wait():
             return await time_out(runner, run, row, params)
         case Control():
             return await watch(runner, run, row, params)
     return await _task_out_of_time(runner, run, row)
+
+
+def _queues(runner: Runner, run: Run, params: Params | None) -> Outcome:
+    """What a suspension keeps back; the clock may resolve a control all the same."""
+    if not isinstance(params, Control) or params.until is None:
+        return Outcome(result="pending", waiting="suspended", due=run.due, at=runner.now)
+    values = runner.locked.values(run.visit_no)
+    turn = holds_from(params.until, values, runner.now, runner.locked.zone)
+    return Outcome(result="pending", waiting=WATCHING, due=turn, at=runner.now)
 
 
 async def _task_out_of_time(runner: Runner, run: Run, row: HoldRow) -> Outcome:

@@ -17,6 +17,7 @@ from db.engine import Transaction
 from db.facts import HoldRow, RecordRow, read
 from db.locked import Locked
 from db.outbox import Bell
+from domain.changed_facts import WATCHING
 from domain.condition_words import in_words
 from domain.errors import Gone
 from domain.journey import JourneyState
@@ -164,6 +165,7 @@ def _says(step: Step, rule: Rule, zone: ZoneInfo, hold: HoldRow | None) -> str:
             "condition": f"waits until {condition}",
             "value": f"waits for a date in {rule.schedule.basis}",
             "suspended": "is suspended" + (f"; it was due at {when}" if when else ""),
+            WATCHING: "is suspended" + (f"; the clock resolves it at {when}" if when else ""),
             "retry": f"was refused for the moment; tries again at {when}",
             "spread": f"is late, and acts spread out with others at {when}",
         }

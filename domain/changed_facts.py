@@ -8,6 +8,10 @@ from pydantic import BaseModel
 
 SUSPENSION = "suspension"
 """Among the facts that changed: a cover was taken off."""
+WATCHING = "watching"
+"""What a suspended control waits for: its condition, which the clock may make hold all the same."""
+HELD = ("suspended", WATCHING)
+"""What is said of a step that a suspension keeps back."""
 HOLD = "hold"
 """Its row was moved while an act of it was in flight."""
 LEFT = "left"

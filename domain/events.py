@@ -166,7 +166,7 @@ class Released(NamedTuple):
 
 
 class Turned(NamedTuple):
-    """The clock turns the condition a step waits for at `due`; None: not while the facts stay as they are."""
+    """The clock makes the condition a step waits for hold at `due`; None: not while facts stay so."""
 
     visit_no: int
     rule: str

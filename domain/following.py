@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
+from domain.changed_facts import WATCHING
 from domain.conditions import Condition, Values, follows, judge
 from domain.events import Again, Planned, Turned
 from domain.hold import earlier
@@ -78,6 +79,15 @@ def next_look(
     if before is not None and before <= change.at and follows(until).isdisjoint(change.fields):
         return before
     return earlier(ends, holds_from(until, values, change.at, zone))
+
+
+def looks_on(
+    visit_no: int, step: Step, until: Condition, change: Change, values: Values, zone: str
+) -> list[Turned]:
+    """When the clock will resolve a suspended control whose condition reads what changed, and is false."""
+    if step.waiting != WATCHING or follows(until).isdisjoint(change.fields):
+        return []
+    return [Turned(visit_no, step.rule, holds_from(until, values, change.at, zone), change.at)]
 
 
 def _moved(step: Step, rule: Rule, change: Change, moment: Moment) -> Due | None:

@@ -34,7 +34,7 @@ class Step(BaseModel):
     delay: int | None = 0
 
     status: str = "queued"  # planning | armed | due | running | open | expiring | ended
-    waiting: str = ""  # for what: condition | value | suspended | retry | spread
+    waiting: str = ""  # for what: condition | value | suspended | watching | retry | spread
     turn: datetime | None = None  # when its turn came
     due: datetime | None = None  # when it acts; of an open hold: when it ends or acts next
     scheduled: datetime | None = None  # when its schedule said, while `due` is when it is tried again

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from domain import events as e
-from domain.changed_facts import HOLD, LEFT, SUSPENSION, Facts
+from domain.changed_facts import HELD, HOLD, LEFT, SUSPENSION, WATCHING, Facts
 from domain.events import TRIGGER, Caused, Command, Decision, Event, HoldEnd, Left, Outcome, Run
 from domain.plan import Step
 from domain.schedule import Due
@@ -103,7 +103,7 @@ class Progress(Standing):
 
     def _turned(self, event: e.Turned, out: list[Command]) -> None:
         place = self._find(event.visit_no, event.rule)
-        if place and place.step.waiting == "condition":
+        if place and place.step.waiting in ("condition", WATCHING):
             place.visit.disarm(place.step, out)
             place.step.due = event.due
             if event.due:
@@ -179,7 +179,7 @@ class Progress(Standing):
         if heard and left and step.on_exit == "run_now":  # it was judged before the leaving that lets it run
             return step.runs_now(heard.at)
         step.status = "open" if step.n else "armed"
-        step.scheduled = step.scheduled or (step.due if outcome.waiting != "suspended" else None)
+        step.scheduled = step.scheduled or (None if outcome.waiting in HELD else step.due)
         step.waiting, step.due = outcome.waiting, outcome.due
         step.released = step.released or outcome.waiting == "spread"
         if outcome.due and outcome.waiting != "suspended":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from domain.changed_facts import WATCHING
 from domain.conditions import judge
 from domain.events import HoldEnd, Outcome
 from domain.hold import Hold, earlier, how_it_ended
@@ -25,10 +26,10 @@ class ActingWorld(FollowingWorld):
         rule, now = self.rules[visit_no][step.rule], self.now
         if n == 0 and not self._passes(visit_no, rule.id):
             return Outcome(result="stale", reason="outrun", at=now)
-        if n and (ended := self._comes_to_hold(visit_no, rule.id)):
+        if n and (ended := self._comes_to_hold(visit_no, step)):
             return ended
         if self._covered(rule.id):
-            return Outcome(result="pending", waiting="suspended", due=step.due, at=now)
+            return self._queues(visit_no, step, n)
         if n:
             return self._hold_acts(visit_no, step)
         if late := self._late(visit_no, rule, step):
@@ -100,13 +101,23 @@ class ActingWorld(FollowingWorld):
         )
         return Outcome(result="open", due=at, at=self.now)
 
-    def _comes_to_hold(self, visit_no: int, rule: str) -> Outcome | None:
+    def _queues(self, visit_no: int, step: Step, n: int) -> Outcome:
+        """What a suspension keeps back; the clock may resolve a control all the same."""
+        params = self._params(visit_no, step.rule) if n and step.nature == "control" else None
+        if not isinstance(params, Control) or params.until is None:
+            return Outcome(result="pending", waiting="suspended", due=step.due, at=self.now)
+        turn = holds_from(params.until, self._values(visit_no), self.now, self.zone)
+        return Outcome(result="pending", waiting=WATCHING, due=turn, at=self.now)
+
+    def _comes_to_hold(self, visit_no: int, step: Step) -> Outcome | None:
         """The clock has turned a control's condition, which ends it when it happened."""
+        rule = step.rule
         hold = self.holds[visit_no, rule]
         params = self._params(visit_no, rule) if hold.kind == "control" else None
         if not isinstance(params, Control) or params.until is None or hold.due is None:
             return None
-        at = came_to_hold(params.until, self._values(visit_no), hold.due, self.now, self.zone)
+        since = max(hold.due, step.due or hold.due)  # it was looked at before that, while it was suspended
+        at = came_to_hold(params.until, self._values(visit_no), since, self.now, self.zone)
         if at is None:
             return None
         if hold.deadline and hold.deadline <= at and not self._covered(rule):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from domain.changed_facts import HOLD, SUSPENSION, Facts
+from domain.changed_facts import HELD, HOLD, SUSPENSION, Facts
 from domain.conditions import follows, judge
 from domain.events import Again, Event, HoldEnded, Outcome, Planned
-from domain.following import Change, Moment, next_look, step_follows
+from domain.following import Change, Moment, looks_on, next_look, step_follows
 from domain.hold import Hold
 from domain.holds.control import Control
 from domain.holds.wait import Wait
@@ -39,10 +39,11 @@ class FollowingWorld(World):
     def _follow(self, visit_no: int, step: Step, rule: Rule, changed: set[str]) -> list[Event]:
         """What a change of facts means for one step."""
         if hold := self.holds.get((visit_no, rule.id)):
-            found = [] if hold.kind == "task" else self._hold_follows(visit_no, hold, rule, changed)
+            found = [] if hold.kind == "task" else self._hold_follows(visit_no, step, hold, rule, changed)
         else:
             found = self._step_follows(visit_no, step, rule, changed)
-        if not found and SUSPENSION in changed and not self._covered(rule.id) and step.waiting == "suspended":
+        released = SUSPENSION in changed and not self._covered(rule.id)
+        if not found and released and step.waiting in HELD:
             return [Again(visit_no, rule.id, self.now)]
         return found
 
@@ -52,7 +53,9 @@ class FollowingWorld(World):
         event = step_follows(visit_no, step, rule, Change(self.now, frozenset(changed)), moment)
         return [event] if event else []
 
-    def _hold_follows(self, visit_no: int, hold: Hold, rule: Rule, changed: set[str]) -> list[Event]:
+    def _hold_follows(
+        self, visit_no: int, step: Step, hold: Hold, rule: Rule, changed: set[str]
+    ) -> list[Event]:
         params = self._params(visit_no, rule.id)
         limit = params.until if isinstance(params, Wait) else params.deadline
         until = params.until if isinstance(params, Control) else None
@@ -67,11 +70,12 @@ class FollowingWorld(World):
             hold.deadline = ends if isinstance(params, Control) else None
         if hold.late:
             ends = hold.due
+        change = Change(self.now, frozenset(changed))
         if until:
-            change = Change(self.now, frozenset(changed))
             ends = next_look(until, ends, hold.due, change, values, self.zone)
         if ends == hold.due and HOLD not in changed:
-            return []
+            watched = until if self._covered(rule.id) else None
+            return [*looks_on(visit_no, step, watched, change, values, self.zone)] if watched else []
         hold.due = ends
         return [Planned(visit_no, rule.id, Due(at=ends), self.now, hold.pinned)]
 

@@ -9,6 +9,7 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeKey, SearchAttributeUpdate, TypedSearchAttributes
 
 with workflow.unsafe.imports_passed_through():
+    from domain.changed_facts import HELD, WATCHING
     from domain.journey import JourneyState
     from domain.plan import Step
 
@@ -22,6 +23,7 @@ WAITS_FOR = {
     "condition": "its condition",
     "value": "a date to be filled in",
     "suspended": "somebody to resume it",
+    WATCHING: "somebody to resume it, or its condition",
     "retry": "its next attempt",
     "spread": "its turn after an outage",
 }
@@ -52,7 +54,7 @@ def flags(state: JourneyState) -> list[str]:
         "waiting_client": any(s.nature == "wait" and s.holding for s in steps),
         "late": any(s.nature == "control" and s.holding and s.n > 1 for s in steps),
         "failed": any(s.outcome in ("failed", "unknown") for s in steps),
-        "suspended": state.face.suspended or any(s.waiting == "suspended" for s in steps),
+        "suspended": state.face.suspended or any(s.waiting in HELD for s in steps),
     }
     return [name for name, up in raised.items() if up]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.journeys.product import Deal, Product
+from tests.journeys.product import Deal, Product, utc_now
 from tests.journeys.rules import comment, control, rules, wait
 
 HOT = {"field": "record.hot", "op": "equal", "value": True}
@@ -30,6 +31,25 @@ async def test_how_a_control_ended_is_told_on_resume(product: Product) -> None:
     await deal.operate("resume")
     await deal.rest()
     assert await told(deal) == ["watch: A roof is late", "watch: resolved late"]
+
+
+@pytest.mark.parametrize("put_off", [0, 1])
+async def test_the_clock_resolves_a_control_whose_deadline_has_come_meanwhile(
+    product: Product, put_off: int
+) -> None:
+    visited = {"field": "record.visit_at", "op": "less_or_equal", "value": {"now": {}}}
+    at = utc_now().replace(microsecond=0) + timedelta(days=2)
+    watch = control("watch", {"hours": 1}, params=HUGO | {"until": visited})
+    deal = await product.deal({"new": rules([watch])}, fields={"visit_at": at.isoformat()})
+    await deal.operate("suspend")
+    await deal.pass_time(hours=2)
+    if put_off:
+        at += timedelta(days=put_off)
+        await deal.edit(visit_at=at.isoformat())
+    await deal.pass_time(days=4)
+    assert await deal.outcomes() == {"watch": "done resolved"}
+    assert await deal.acted_at("watch") == at
+    assert await told(deal) == []
 
 
 @pytest.mark.parametrize("moved", [False, True])

@@ -102,6 +102,27 @@ def test_what_else_changes_as_the_clock_resolves_a_control_does_not_keep_it_open
     assert agreed(told) == ["e done", "c done resolved"]
 
 
+@pytest.mark.parametrize("moved", [None, "2026-01-07T10:00+01:00"])
+def test_the_clock_resolves_a_suspended_control_whose_deadline_has_come(moved: str | None) -> None:
+    edits = [edit("2026-01-05T15:00", meet_at=moved)] if moved else []
+    told = scenario(
+        [control("c", HOUR, HERE_BY)],
+        *(event("2026-01-05T09:30", "suspend"), *edits, event("2026-01-09T09:00", "resume")),
+        meet_at="2026-01-06T10:00+01:00",
+    )
+    assert agreed(told) == ["c done resolved"]
+    assert reference.run(told)[0][0][:13] == f"2026-01-0{7 if moved else 6}T09"
+
+
+def test_resumed_a_control_whose_deadline_has_come_is_late_though_the_clock_is_to_resolve_it() -> None:
+    told = scenario(
+        [control("c", HOUR, HERE_BY)],
+        *(event("2026-01-05T09:30", "suspend"), event("2026-01-05T15:00", "resume")),
+        meet_at="2026-01-06T10:00+01:00",
+    )
+    assert agreed(told) == ["c late", "c done resolved_late"]
+
+
 def test_of_two_controls_that_the_clock_resolves_at_their_deadline_both_are_late() -> None:
     due = {"basis": "record.meet_at"}
     both = [control(name, due, HERE_BY) for name in "cd"]
