@@ -97,14 +97,20 @@ class Activities(Attempts):
         async def replan(runner: Runner) -> Driven:
             return await visits.replan(runner, _copy(asked.progress), asked)
 
-        return await self._on_record(asked.record_id, asked.progress, now(), replan)
+        return await self._on_record(asked.record_id, asked.progress, self._not_before(asked.at), replan)
 
     @activity.defn
     async def operate(self, asked: Operate) -> Driven:
         async def operate(runner: Runner) -> Driven:
             return await operators.operate(runner, _copy(asked.progress), asked.verb, asked.operation)
 
-        return await self._on_record(asked.record_id, asked.progress, now(), operate)
+        at = self._not_before(asked.operation.at)
+        return await self._on_record(asked.record_id, asked.progress, at, operate)
+
+    def _not_before(self, at: datetime | None) -> datetime:
+        """The clock; or when that happened which is followed, if by another clock it is just to come."""
+        clock = now()
+        return at if at and clock < at <= clock + self.house.punctual else clock
 
     # -- single acts ---------------------------------------------------------------------------
     def _named(self, kind: str) -> Callable[..., Any]:

@@ -90,13 +90,14 @@ Verb = Literal["run_now", "skip", "reschedule", "suspend", "resume"]
 class Operation(BaseModel):
     """What an operator asks for: of one step (`run_now`, `skip`, `reschedule`) or the record (`suspend`,
     `resume`). `who` stands in the journal, and so does the reason, which PostgreSQL keeps under the `id`
-    (`db.reasons`). `due` is for `reschedule`."""
+    (`db.reasons`). `due` is for `reschedule`, `at` is when it was asked for."""
 
     id: str
     who: str
     visit_no: int = 0
     rule: str = ""
     due: AwareDatetime | None = None
+    at: AwareDatetime | None = None
 
 
 # -- its own -----------------------------------------------------------------------------------------

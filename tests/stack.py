@@ -24,14 +24,13 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities.providers.mail import Delivery, Letter
 from api.app import create_app
-from db.doorbell import Doorbell
 from db.engine import Database
 from db.settings import Settings
 from domain.journey import Shown, workflow_id
+from domain.period import Period
 from tests import builders
+from tests.door import Door, HeldBack, Json, refuse_untold
 from worker.running import running
-
-Json = dict[str, Any]
 
 LAG = timedelta(seconds=45)
 ASK_AGAIN = (
@@ -43,85 +42,8 @@ ASK_AGAIN = (
 """Between two runs there is nobody to answer, and a question can get lost with a workflow task."""
 NEARLY = timedelta(milliseconds=40)
 """The server may run past a target that is also the time of a timer."""
-KNOWS = frozenset({"clock_waits", "results", "settled_controls", "stage_edits", "stage_field"})
-"""The features of `tests.model.scenarios` that can be told here."""
-SAID = {
-    "create": "", "move": "stage by", "change_pipeline": "pipeline stage", "client": "id kind",
-    "edit": "fields", "delete": "", "task": "rule", "todo": "subject done",
-}  # fmt: skip
-"""What can be told, and the words of each event: others are refused, so that nothing goes untold."""
 clock: ContextVar[datetime] = ContextVar("clock", default=datetime(2020, 1, 1, tzinfo=UTC))
 """What time it is for the record a task tells of."""
-
-
-class Door:
-    """How the outside world reaches records: the API. `prefix` goes before the ids of pipelines."""
-
-    def __init__(self, api: httpx2.AsyncClient, doorbell: Doorbell, prefix: str = "") -> None:
-        self._api, self._doorbell, self._prefix = api, doorbell, prefix
-        self._todos: dict[tuple[int, str], list[int]] = {}
-
-    async def create(self, record: Json) -> int:
-        """Create the deal of a scenario; answers its id."""
-        fields = dict(record["fields"])
-        body = {"type": "deal", "title": "A deal", "responsible": "ann", "stage": record["stage"]}
-        body |= {"pipeline": self._prefix + record["pipeline"], "amount": fields.pop("amount", None)}
-        made: int = (await self._post("/records", body | {"fields": fields}))["id"]
-        return made
-
-    async def tell(self, record_id: int, event: Json) -> None:
-        """Tell an event; what the API refuses, because nothing can come of it, is no event."""
-        match event["type"]:
-            case "move":
-                body = {"stage": event["stage"], "by": event.get("by", "ann")}
-                await self._post(f"/records/{record_id}/move", body)
-            case "change_pipeline":
-                body = {"pipeline": self._prefix + event["pipeline"], "stage": event.get("stage")}
-                await self._post(f"/records/{record_id}/pipeline", body)
-            case "client":
-                body = {"id": f"{record_id}-{event['id']}", "type": event["kind"], "record": record_id}
-                await self._post("/client-activities", body)
-            case "edit":
-                fields = dict(event["fields"])
-                body = {"amount": fields.pop("amount")} if "amount" in fields else {}
-                await self._send("PATCH", f"/records/{record_id}", body | {"fields": fields})
-            case "delete":
-                await self._send("DELETE", f"/records/{record_id}", None)
-            case "task":
-                await self._complete_tasks(record_id, event["rule"])
-            case "todo" if "subject" in event:
-                await self._todo(record_id, event["subject"], event["done"])
-
-    async def rung(self) -> None:
-        """Wait until every bell has been rung."""
-        await self._doorbell.settle()
-
-    async def _todo(self, record_id: int, subject: str, done: bool) -> None:
-        """People's to-dos come and go; one that was never given cannot be completed."""
-        given = self._todos.setdefault((record_id, subject), [])
-        if not done:
-            given.append((await self._post(f"/records/{record_id}/todos", {"subject": subject}))["id"])
-        elif given:
-            await self._post(f"/todos/{given.pop()}/complete", {})
-
-    async def _complete_tasks(self, record_id: int, rule: str) -> None:
-        """Complete what a rule has made, one task after the other, the oldest first."""
-        page = await self._send("GET", f"/records/{record_id}/tasks?limit=500", None)
-        for task in page.get("items", []):
-            if task["rule"] == rule and not task["ended_how"]:
-                await self._post(f"/tasks/{task['id']}/complete", {})
-                await self.rung()
-
-    async def _post(self, path: str, body: Json) -> Json:
-        return await self._send("POST", path, body)
-
-    async def _send(self, method: str, path: str, body: Json | None) -> Json:
-        answer = await self._api.request(method, path, json=body)
-        if answer.status_code in (404, 422):  # a record in the bin, a stage or pipeline there is not
-            return {}
-        answer.raise_for_status()
-        told: Json = answer.json() if answer.content else {}
-        return told
 
 
 class Case:
@@ -143,11 +65,7 @@ class Case:
         clock.set(_instant(first["at"]))
         self.record_id = await self.door.create(self.scenario["record"])
         await self.rest()
-        seen: set[str] = set()
         for event in events:
-            if event["type"] == "client" and event["id"] in seen:
-                continue
-            seen.add(event.get("id", ""))
             await self.reach(_instant(event["at"]))
             clock.set(_instant(event["at"]))
             await self.door.tell(self.record_id, event)
@@ -164,10 +82,7 @@ class Case:
 
     async def reach(self, at: datetime) -> None:
         """Let the journey's time run on; whatever is due by `at` is done, one instant after the other."""
-        while not (shown := await self.rest()).face.suspended:
-            due = shown.progress.next_due
-            if due is None or due > at:
-                break
+        while (due := (await self.rest()).progress.next_due) and due <= at:
             await self._forward(due)
             await asyncio.sleep(NEARLY.total_seconds())
         await self._forward(at - LAG)
@@ -202,27 +117,15 @@ class Case:
                 raise
 
 
-def refuse_untold(scenario: Json) -> None:
-    """Raise ValueError if something of a scenario would be left out in silence."""
-    for name, pipeline in scenario["pipelines"].items():
-        if more := {key for key, said in pipeline.items() if said} - {"stages", "rules"}:
-            raise ValueError(f"pipeline {name} cannot have {sorted(more)} here")
-    if scenario.get("people"):
-        raise ValueError("there is one employee here")
-    for event in scenario["events"]:
-        if event["type"] not in SAID:
-            raise ValueError(f"cannot be told here: {event}")
-        if more := event.keys() - {"at", "type", *SAID[event["type"]].split()}:
-            raise ValueError(f"the {sorted(more)} of an event cannot be told here: {event}")
-
-
 def _instant(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
 JOURNAL = """
-select at, visit_no, rule, event, reason from journal
-where record_id = $1 and rule <> ''
+select at, (select count(*) from visit v where v.record_id = $1 and v.visit_no <= j.visit_no
+  and v.cause <> 'deleted') as visit_no,
+  rule, event, reason
+from journal j where record_id = $1 and rule <> ''
   and event in ('done', 'skipped', 'failed', 'cancelled', 'stale', 'superseded', 'unknown', 'late')
   and n = case when event = 'late' then n else 0 end
 order by id
@@ -230,7 +133,7 @@ order by id
 
 
 async def entries(connection: Any, record_id: int) -> list[list[Any]]:
-    """The outcomes in the record's journal, in the form of the reference model."""
+    """The outcomes in the record's journal, in the form of the reference model, which counts its visits."""
     return [
         [row["at"].astimezone(UTC).isoformat(timespec="microseconds"), *list(row)[1:]]
         for row in await connection.fetch(JOURNAL, record_id)
@@ -250,7 +153,7 @@ class Post:
 @asynccontextmanager
 async def product(
     environment: WorkflowEnvironment, database: Database, queue: str
-) -> AsyncIterator[tuple[httpx2.AsyncClient, Doorbell]]:
+) -> AsyncIterator[tuple[httpx2.AsyncClient, HeldBack]]:
     """The API and a worker in this process; the API's clock is what `clock` says."""
     # an act a little after its due time is on time: only the machine is slow, not the journey
     settings = Settings(task_queue=queue, punctual_seconds=600, api_key=SecretStr("key"))
@@ -259,7 +162,7 @@ async def product(
         return environment.client
 
     async with running(environment.client, database, settings, mail=Post(), sandboxed=True):
-        doorbell = Doorbell(database, connected, queue)
+        doorbell = HeldBack(database, connected, queue)
         app = create_app(settings, clock=clock.get, database=database, doorbell=doorbell, connect=connected)
         headers = {"Authorization": "Bearer key"}
         async with app.router.lifespan_context(app):
@@ -292,7 +195,8 @@ async def pipelines(database: Database, scenario: Json, types: Mapping[str, str]
             await builders.calendar_of(tx, calendar, {"zone": scenario["zone"]} | scenario["calendar"])
         for name, pipeline in scenario["pipelines"].items():
             stages = {stage["id"]: stage["meaning"] for stage in pipeline["stages"]}
-            more = {"fields": fields, "zone": scenario["zone"], "calendar_id": calendar}
+            grace = Period.model_validate(pipeline.get("grace") or {"minutes": 0}).span.seconds
+            more = {"fields": fields, "zone": scenario["zone"], "calendar_id": calendar, "grace": grace}
             await builders.pipeline(tx, prefix + name, stages, **more)
 
 

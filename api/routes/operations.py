@@ -73,7 +73,8 @@ async def operate_on_record(record_id: PathId, body: OperationIn, service: Serve
     """Have the journey of the record do it; what it refuses is 409."""
 
     # made again after a crash, the operation has the same id: the journey knows it
-    operation = Operation(id=write.key or str(uuid4()), **body.model_dump(exclude={"verb", "why"}))
+    asked = body.model_dump(exclude={"verb", "why"})
+    operation = Operation(id=write.key or str(uuid4()), at=service.clock(), **asked)
     async with service.database.transaction() as tx:
         kept = await write.reserve(tx, By(body.who, service.clock()))
         found = await record(tx, record_id)

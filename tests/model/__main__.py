@@ -26,10 +26,10 @@ def main() -> int:
     seeds = range(options.first, options.first + options.scenarios)
     began = time.monotonic()
     if options.on == "stack":
-        from tests import stack
+        from tests import door
         from tests.model import on_stack
 
-        features = features & stack.KNOWS if options.features == "known" else features
+        features = features & door.KNOWS if options.features == "known" else features
         found = asyncio.run(on_stack.replay(seeds, features))
     else:
         found = comparing.compare(seeds, features)

@@ -17,10 +17,11 @@ from temporalio.testing import WorkflowEnvironment
 
 from db.engine import Database
 from db.migrate import ensure_database, upgrade
+from tests.door import Door
 from tests.histories import all_replay
 from tests.model import drive, reference
 from tests.servers import postgres_server, temporal_server
-from tests.stack import Case, Door, company, entries, pipelines, product, rule_sets
+from tests.stack import Case, company, entries, pipelines, product, rule_sets
 from tests.traces import log, rules
 
 AT_ONCE = 8
@@ -60,7 +61,8 @@ async def tell(
 
         async def teller() -> None:
             for scenario in left:  # shared: each takes the next
-                await _case(Case(environment, Door(api, doorbell), scenario), connection, lock, counts)
+                case = Case(environment, Door(api, doorbell, database), scenario)
+                await _case(case, connection, lock, counts)
                 if progress and counts["cases"] % 10 == 0:
                     done = f"{counts['cases']} cases, {counts['mismatches']} mismatches"
                     print(done, file=sys.stderr, flush=True)
