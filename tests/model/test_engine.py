@@ -77,10 +77,12 @@ def test_what_the_client_does_once_a_wait_is_due_to_open_ends_it_also_at_that_in
     assert agreed(told) == ["w done client"]
 
 
-def test_what_ended_one_wait_does_not_end_the_next_that_a_suspension_opens_late() -> None:
+@pytest.mark.parametrize("late", [False, True])
+def test_what_ended_one_wait_does_not_end_the_next_also_if_a_suspension_opens_it_late(late: bool) -> None:
     rules = [wait("w", DAY), below("v", "wait", params={"until": DAY})]
     suspended, resumed = held("v", "2026-01-05T12:00")
-    told = scenario(rules, suspended, call("2026-01-05T10:00"), resumed)
+    ends = call("2026-01-05T10:00")
+    told = scenario(rules, *((suspended, ends, resumed) if late else (ends,)))
     assert agreed(told) == ["w done client", "v done time"]
 
 
