@@ -115,13 +115,17 @@ async def test_of_one_under_way_the_rest_is_released(api: Api, deal: int) -> Non
     )  # fmt: skip
 
 
-async def test_a_booking_of_a_deleted_record_stays_until_somebody_cancels_it(api: Api, deal: int) -> None:
+async def test_a_deleted_record_holds_no_booking_and_has_it_again_when_it_is_restored(
+    api: Api, deal: int
+) -> None:
     booking = await api.made(f"/records/{deal}/bookings", **VISIT)
     assert (await api.delete(f"/records/{deal}")).status_code == 204
-    assert len((await api.seen("/bookings", **DAY))["items"]) == 1
-    refused(await api.post(f"/records/{deal}/bookings", json=VISIT), 404, "gone")
-    assert (await api.made(f"/bookings/{booking['id']}/cancel"))["state"] == "cancelled"
     assert (await api.seen("/bookings", **DAY))["items"] == []
+    refused(await api.post(f"/records/{deal}/bookings", json=VISIT), 404, "gone")
+    assert (await api.made(f"/bookings/{booking['id']}/cancel"))["state"] == "cancelled"  # as it is
+    await api.made(f"/records/{deal}/restore")
+    (again,) = (await api.seen("/bookings", **DAY))["items"]
+    assert (again["id"], again["state"]) == (booking["id"], "active")
 
 
 async def test_the_employees_calendar_shows_a_booking_until_it_is_cancelled(api: Api, deal: int) -> None:
