@@ -26,3 +26,12 @@ def free_port(host: str = "127.0.0.1") -> int:
     with socket.create_server((host, 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
+
+
+def answers(host: str, port: int) -> bool:
+    """Whether something listens there and takes a connection."""
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from cli.embedded_postgres import Cluster
 from cli.embedded_temporal import DevelopmentServer
-from cli.errors import Trouble, free_port, require_free_port
+from cli.errors import Trouble, answers, free_port, require_free_port
 from cli.single import end_leftovers, only_one, remember
 from cli.supervisor import Child, Supervisor
 from cli.web_ui import NAMES, WebUiDoor
@@ -24,6 +24,7 @@ from db.settings import Settings
 CODE = Path(__file__).resolve().parent.parent
 DATABASE = "jalon"
 LOOK_EVERY = 0.2
+API_WITHIN = 30.0  # seconds
 
 
 class Installation:
@@ -107,7 +108,17 @@ class Installation:
         parts += [("the mail listener", "mail")] if self.settings.mail_in_port else []
         for name, verb in parts:
             self._add(Child(name, [sys.executable, "-m", "cli", verb], self.environment, CODE))
+        self._wait_for_api()
         self._say_where()
+
+    def _wait_for_api(self) -> None:
+        """Whoever is told where it is may call it at once; one that takes longer is told of all the same."""
+        until = time.monotonic() + API_WITHIN
+        while not self.stopping and time.monotonic() < until:
+            if answers(self.settings.api_host, self.settings.api_port):
+                return
+            self.supervisor.watch()
+            time.sleep(LOOK_EVERY)
 
     def _open_web_ui(self, temporal: DevelopmentServer) -> None:
         names = NAMES | frozenset(self.settings.temporal_ui_hosts)
