@@ -150,8 +150,8 @@ class ActingWorld(FollowingWorld):
         Of the first rule of a chain that is the entry, however much later its visit is opened.
         """
         for visit in self.progress.visits:
-            waits = [s for s in visit.steps if s.nature == "wait" and s.status not in ("queued", "ended")]
-            for step in [s for s in waits if not s.holding]:
+            due = [s for s in visit.steps if s.status not in ("queued", "planning", "ended")]
+            for step in [s for s in due if s.nature == "wait" and not s.holding]:
                 key = visit.visit_no, step.rule
                 if key not in self.dues and step.first:
                     self.dues[key] = step.due, self.before[visit.visit_no]

@@ -77,6 +77,13 @@ def test_what_the_client_does_once_a_wait_is_due_to_open_ends_it_also_at_that_in
     assert agreed(told) == ["w done client"]
 
 
+def test_what_the_client_does_in_the_grace_ends_a_wait_that_was_due_at_the_entry() -> None:
+    dated = wait("w", DAY, schedule={"basis": "record.due_on"})
+    acts = event("2026-01-05T10:00", "move", stage="work"), call("2026-01-05T10:00")
+    told = scenario({"work": [dated]}, *acts, also={"grace": {"minutes": 30}}, due_on="2026-01-01")
+    assert agreed(told) == ["w done client"]
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_what_ended_one_wait_does_not_end_the_next_also_if_a_suspension_opens_it_late(late: bool) -> None:
     rules = [wait("w", DAY), below("v", "wait", params={"until": DAY})]
