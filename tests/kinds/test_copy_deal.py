@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from db.records import By, move
+from db.records import By, TooManyMoves, move
 from tests import builders
 from tests.builders import NOON
 from tests.kinds.births import ROOF, give, publish, runs
@@ -274,9 +274,11 @@ async def test_a_birth_is_no_automatic_move_of_the_new_record(desk: Desk) -> Non
     (copy,) = done.results["ids"]  # type: ignore[misc]
     stages = ["offer", "deal"]
     async with desk.locked(int(str(copy))) as locked:
-        for number in range(11):
+        for number in range(10):
             await move(locked, stages[number % 2], By("system", NOON, automatic=True, rule=f"r{number}"))
-    assert (await desk.record(int(str(copy))))["visit_no"] == 12
+        with pytest.raises(TooManyMoves):
+            await move(locked, "new", By("system", NOON, automatic=True, rule="r10"))
+    assert (await desk.record(int(str(copy))))["visit_no"] == 11
 
 
 def test_what_is_refused_on_save() -> None:
