@@ -63,7 +63,7 @@ async def tell(
                     found = await entries(connection, record_id)
                 named = scenario | {"workflow_id": workflow_id("deal", record_id)}
                 expected = reference.run(named)
-                if any(event["type"] == "resume" for event in scenario["events"]):
+                if any(event["type"] in ("resume", "operate") for event in scenario["events"]):
                     found = by_the_event(expected, found)
                 if difference := apart(expected, found):
                     different[seed] = difference
@@ -74,12 +74,15 @@ async def tell(
 
 
 def by_the_event(expected: list[list[Any]], found: list[list[Any]]) -> list[list[Any]]:
-    """What a resume releases is late, so it is booked when it acts, up to `LAG` before the resume."""
+    """What people do to steps, and what a resume releases, is booked by the journey's clock.
+
+    It is up to `LAG` behind what is told, or ahead by what this machine needed for what was due just before.
+    """
 
     def told(at: str, entry: list[Any]) -> str:
         acted = datetime.fromisoformat(at)
         times = (other for other, *same in expected if same == entry)
-        return next((t for t in times if acted <= datetime.fromisoformat(t) <= acted + LAG), at)
+        return next((t for t in times if abs(datetime.fromisoformat(t) - acted) <= LAG), at)
 
     return [[told(at, entry), *entry] for at, *entry in found]
 
