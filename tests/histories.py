@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
@@ -62,8 +64,15 @@ async def look(client: Client, query: str = "") -> Looked:
         async for result in replayed:
             if result.replay_failure is not None:
                 said = str(result.replay_failure).splitlines()[0][:300]
+                _keep(result.history)
                 wrong.append(f"{result.history.workflow_id} does not replay: {said}")
     return Looked(runs, events, longest, wrong)
+
+
+def _keep(history: WorkflowHistory) -> None:
+    """Write down a history that does not replay, if `JALON_BAD_HISTORIES` names a folder for it."""
+    if folder := os.environ.get("JALON_BAD_HISTORIES"):
+        (Path(folder) / f"{history.workflow_id}-{history.run_id}.json").write_text(history.to_json())
 
 
 def failed_tasks(history: WorkflowHistory) -> list[str]:
