@@ -145,11 +145,10 @@ class Progress(Standing):
         place = self._find(visit_no, rule)
         if place is None or place.step.status != "running" or place.step.n != n:
             return
-        visit, heard = place.visit, place.step.heard
-        place.step.heard = None
+        visit, heard, place.step.heard = place.visit, place.step.heard, None
         if outcome.moved_to:
             self.moved_to = max(self.moved_to, outcome.moved_to)
-            visit.leaving = True
+            visit.leaving = not visit.left  # how it was left may have been heard first
         elif outcome.triggers:
             caused = Caused(visit_no=visit_no, place=place.i, rule=rule, n=n)
             self.caused = sorted([*self.caused, caused], key=lambda c: (c.visit_no, c.place, c.n))
@@ -165,8 +164,9 @@ class Progress(Standing):
     def _triggered(self, key: tuple[int, str, int], outcome: Outcome) -> None:
         """The triggers a rule may have fired were judged; one of them may have moved the record."""
         self.caused = [c for c in self.caused if c.key != key]
-        if outcome.moved_to and self.current:
-            self.moved_to, self.current.leaving = max(self.moved_to, outcome.moved_to), True
+        self.moved_to = max(self.moved_to, outcome.moved_to)
+        if self.current and self.current.visit_no < outcome.moved_to:  # else where it led is open already
+            self.current.leaving = True
 
     def _put_back(
         self, place: Place, outcome: Outcome, heard: Facts | None, out: list[Command]

@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 from domain.changed_facts import SUSPENSION, Facts
 from domain.events import (
+    TRIGGER,
+    Arm,
     Changed,
     Ended,
     Fired,
@@ -106,3 +108,41 @@ def test_a_resume_heard_while_the_closing_act_is_in_flight_is_judged_when_it_is_
     progress.on(Judged(RESUMED))
     assert progress.on(MET) == [Follow(RESUMED)]
     assert progress.on(Judged(RESUMED), Released(1, "watch", 2)) == [Run(1, "watch", 2)]
+
+
+# -- a transition that comes back late -----------------------------------------------------------------
+MOVED = Outcome(result="done", at=START, moved_to=2)
+
+
+def moving() -> Progress:
+    """A transition is in flight; beside it a chain that is kept waits for its time."""
+    progress = Progress()
+    steps = [
+        Step(rule="kept", kind="add_comment", first=True, on_exit="keep", delay=3600),
+        Step(rule="forward", kind="change_stage", nature="transition", first=True),
+        Step(rule="below", kind="add_comment"),
+    ]
+    progress.on(Opened(1, "new", steps, START))
+    assert progress.resume() == [Arm(1, "kept", DEADLINE), Run(1, "forward", 0)]
+    return progress
+
+
+def test_what_is_kept_goes_on_when_a_transition_comes_back_after_where_it_led_was_opened_and_left() -> None:
+    progress = moving()
+    progress.on(Left(1, START, "left_stage", ["kept"], [], "forward"))
+    progress.on(Opened(2, "offer", [Step(rule="never", kind="add_comment", first=True)], START))
+    progress.on(Left(2, START, "closed", [], []))
+    progress.on(Opened(3, "won", [], START))
+    progress.on(Ended(1, "forward", 0, MOVED))
+    assert Run(1, "kept", 0) in progress.on(Fired(DEADLINE))
+    assert progress.resume() == [Run(1, "kept", 0)]
+
+
+def test_the_stage_goes_on_when_a_trigger_comes_back_after_where_it_led_was_opened() -> None:
+    progress = Progress()
+    progress.on(Opened(1, "new", [], START))
+    progress.on(Left(1, START, "left_stage", [], []))
+    progress.on(Opened(2, "offer", [Step(rule="here", kind="add_comment", first=True)], START))
+    progress.on(Ended(1, f"{TRIGGER}pays", 0, MOVED))
+    progress.on(Ended(2, "here", 0, Outcome(result="pending", waiting="retry", due=DEADLINE, at=START)))
+    assert progress.on(Fired(DEADLINE)) == [Run(2, "here", 0)]
