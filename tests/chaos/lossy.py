@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import StreamReader, StreamWriter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -18,7 +18,7 @@ class Lossy:
     """Listens on a port of its own and passes on to one of the loopback.
 
     `loses` is asked of every piece that a caller sends; where it says so the answer to that piece is
-    swallowed, as soon as there is one, and the connection cut. `told`: how many were.
+    swallowed, as soon as there is one, and the connection cut. `lost`: how many were; none unless it is `on`.
     """
 
     def __init__(self, to: int, loses: Callable[[bytes], bool]) -> None:
@@ -84,10 +84,3 @@ class Lossy:
                     return
                 answers.write(piece)
                 await answers.drain()
-
-
-def through(url: str, way: Mapping[int, Lossy]) -> str:
-    """The address with its port replaced by that of the way to it."""
-    for port, lossy in way.items():
-        url = url.replace(f":{port}", f":{lossy.port}")
-    return url
