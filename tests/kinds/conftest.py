@@ -16,6 +16,7 @@ from sqlmodel import SQLModel
 from activities.act import Act
 from activities.catalogue import effects, nature
 from activities.effect import DocumentTemplate, Done, RecordType, Setting
+from activities.impossible import in_params
 from activities.providers.documents import Documents
 from db.engine import Database
 from db.locked import Locked, registry
@@ -130,4 +131,5 @@ def refused_on_save(kind: str, of: str = "sales", /, **params: Any) -> dict[str,
         effect = effects()[kind].model_validate(params)
     except ValidationError as error:
         return {"/" + "/".join(str(part) for part in e["loc"]): e["msg"] for e in error.errors()}
-    return {problem.place: problem.message for problem in effect.problems(setting(of))}
+    found = [*in_params(effect), *effect.problems(setting(of))]
+    return {problem.place: problem.message for problem in found}
