@@ -281,8 +281,9 @@ async def test_it_answers_the_last_mail_that_a_recipient_wrote_to_the_record(des
     for record, number, sender in written:
         await desk.run(
             "insert into inbound_mail"
-            " (message_id, record_id, sender, at, in_reply_to, matched, outcome) values"
-            f" ('<{number}@c.example>', {record}, '{sender}@client.example', '2026-03-01T0{number}:00Z',"
+            " (message_id, fingerprint, record_id, sender, at, in_reply_to, matched, outcome) values"
+            f" ('<{number}@c.example>', '{number}', {record}, '{sender}@client.example',"
+            f" '2026-03-01T0{number}:00Z',"
             f" '<0{number}@company.example>', 'thread', 'activity')"
         )
     message = parsed(await compose(desk, deal, to=["Clara@Client.Example"]))
