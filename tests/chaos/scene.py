@@ -14,12 +14,14 @@ from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionStatus
 from temporalio.service import RPCError
 
+from activities.act import NOBODY
 from activities.catalogue import nature
+from activities.recycling import delete
 from db.creation import create
 from db.engine import Database, Transaction
 from db.locked import Locked
 from db.outbox import Bell
-from db.records import By, delete, move
+from db.records import By, move
 from db.rows import Ids
 from db.rulebook import Rulebook
 from db.settings import Settings
@@ -121,7 +123,7 @@ class Scene:
         await self._write(record_id, lambda locked: move(locked, stage, By("eve", _now())))
 
     async def delete(self, record_id: int) -> None:
-        await self._write(record_id, lambda locked: delete(locked, By("eve", _now())))
+        await self._write(record_id, lambda locked: delete(locked, By("eve", _now()), NOBODY))
 
     async def _write(self, record_id: int, what: Callable[[Locked], Awaitable[Bell | None]]) -> None:
         async with self.database.transaction() as tx:
