@@ -57,7 +57,8 @@ DAMAGES = {
         rule = 'hello' and visit_no = 1
         and record_id = (select record_id from journal where event = 'restored')""")),
     "an act while the record was suspended": ("I16", DURING),
-    "a message begun while the record was suspended": ("I16", f"""
+    "a message begun while the record was suspended": ("I16 message begun", f"""
+        {DURING};
         update message set created_at = (
           select pg_xact_commit_timestamp(xmin) + interval '1 microsecond' from journal
           where event = 'suspend' and record_id = {RESUMED}) where record_id = {RESUMED}"""),
