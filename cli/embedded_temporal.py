@@ -18,7 +18,7 @@ DYNAMIC_CONFIG = (
     "matching.numTaskqueueReadPartitions=1",
     "matching.numTaskqueueWritePartitions=1",
     'history.timerProcessorMaxTimeShift="1ms"',
-    "history.maximumSignalsPerExecution=2000",  # a run hears no more (decision 0025)
+    "history.maximumSignalsPerExecution=2000",  # a run hears no more (decision 0023)
     # its HTTP API too answers to this machine's own names alone
     'frontend.httpAllowedHosts=["localhost", "localhost:*", "127.0.0.1", "127.0.0.1:*"]',
     # a journey whose tasks fail is reported after ten seconds, not after a minute
