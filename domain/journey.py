@@ -72,12 +72,28 @@ class Face(BaseModel):
     suspended: bool = False
 
 
+class Visible(BaseModel):
+    """The search attributes of a journey, as it has set them. `next_due` is in whole milliseconds (UTC)."""
+
+    record_type: str = ""
+    pipeline: str = ""
+    stage: str = ""
+    responsible: str = ""
+    flags: list[str] = []
+    next_due: datetime | None = None
+
+    @classmethod
+    def at_start(cls, face: Face) -> Visible:
+        """Those that a journey is started with."""
+        return cls.model_validate(face.model_dump(exclude={"suspended"}))
+
+
 class JourneyState(BaseModel):
     """All that a journey knows; what it starts with and what continue-as-new carries.
 
     `wanted` is the highest visit it has heard of, `seen` the request ids of the latest signals. `inbox` is
     what it has yet to see to, the oldest first; `answers` says of the latest operations why they were
-    refused, if so.
+    refused, if so. `visible` is what it has told of itself; None: only what it was started with.
     """
 
     record_id: int
@@ -88,6 +104,7 @@ class JourneyState(BaseModel):
     most_events: int = 400  # of one run; then it continues as new
     inbox: list[Heard] = []
     answers: dict[str, str] = {}
+    visible: Visible | None = None
 
 
 class Shown(JourneyState):

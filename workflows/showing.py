@@ -6,16 +6,18 @@ from datetime import datetime
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey, SearchAttributeUpdate, TypedSearchAttributes
+from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
 
 with workflow.unsafe.imports_passed_through():
     from domain.changed_facts import HELD, WATCHING
-    from domain.journey import JourneyState
+    from domain.journey import JourneyState, Visible
     from domain.plan import Step
 
 KEYWORDS = {
-    name: SearchAttributeKey.for_keyword(f"Jalon{name}")
-    for name in ("RecordType", "Pipeline", "Stage", "Responsible")
+    "record_type": SearchAttributeKey.for_keyword("JalonRecordType"),
+    "pipeline": SearchAttributeKey.for_keyword("JalonPipeline"),
+    "stage": SearchAttributeKey.for_keyword("JalonStage"),
+    "responsible": SearchAttributeKey.for_keyword("JalonResponsible"),
 }
 FLAGS = SearchAttributeKey.for_keyword_list("JalonFlags")
 NEXT_DUE = SearchAttributeKey.for_datetime("JalonNextDue")
@@ -29,22 +31,26 @@ WAITS_FOR = {
 }
 
 
-def attributes(state: JourneyState, present: TypedSearchAttributes) -> list[SearchAttributeUpdate[Any]]:
-    """The search attributes that have changed."""
-    face = state.face
-    named = {"RecordType": face.record_type, "Pipeline": face.pipeline, "Stage": face.stage}
-    named["Responsible"] = face.responsible
-    changed: list[SearchAttributeUpdate[Any]] = []
-    for name, value in named.items():
-        key = KEYWORDS[name]
-        if (present.get(key) or "") != value:
-            changed.append(key.value_set(value) if value else key.value_unset())
-    if list(present.get(FLAGS) or []) != (raised := flags(state)):
-        changed.append(FLAGS.value_set(raised))
-    due = state.progress.next_due
-    if present.get(NEXT_DUE) != (due and _to_millisecond(due)):
-        changed.append(NEXT_DUE.value_set(_to_millisecond(due)) if due else NEXT_DUE.value_unset())
-    return changed
+def visible(state: JourneyState) -> Visible:
+    """What the search attributes have to say of a state."""
+    face, due = state.face, state.progress.next_due
+    return Visible(
+        record_type=face.record_type, pipeline=face.pipeline, stage=face.stage, responsible=face.responsible,
+        flags=flags(state), next_due=due and _to_millisecond(due),
+    )  # fmt: skip
+
+
+def changed(before: Visible, now: Visible) -> list[SearchAttributeUpdate[Any]]:
+    """The search attributes that are others now."""
+    updates: list[SearchAttributeUpdate[Any]] = []
+    for name, key in KEYWORDS.items():
+        if (value := getattr(now, name)) != getattr(before, name):
+            updates.append(key.value_set(value) if value else key.value_unset())
+    if now.flags != before.flags:
+        updates.append(FLAGS.value_set(now.flags))
+    if now.next_due != before.next_due:
+        updates.append(NEXT_DUE.value_set(now.next_due) if now.next_due else NEXT_DUE.value_unset())
+    return updates
 
 
 def flags(state: JourneyState) -> list[str]:

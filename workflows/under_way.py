@@ -16,12 +16,21 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from workflows.hearing import Hearing
-from workflows.showing import attributes, details
+from workflows.showing import changed, details, visible
 
 with workflow.unsafe.imports_passed_through():
     from domain.events import TRIGGER, Arm, Decision, Outcome, Plan, Run
     from domain.heard import ActEnded, Heard
-    from domain.journey import Book, JourneyState, PlannedSteps, RuleRun, ScheduleSteps, Turn, io_queue
+    from domain.journey import (
+        Book,
+        JourneyState,
+        PlannedSteps,
+        RuleRun,
+        ScheduleSteps,
+        Turn,
+        Visible,
+        io_queue,
+    )
     from domain.plan import Step
 
 RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
@@ -46,6 +55,8 @@ class UnderWay(Hearing):
 
     def __init__(self, state: JourneyState) -> None:
         super().__init__(state)
+        # not those of `workflow.info()`: these depend on which types the server knows at that moment
+        self._visible = state.visible or Visible.at_start(state.face)
         self._timers: dict[tuple[int, str], tuple[datetime, asyncio.Task[None]]] = {}
         self._acting: dict[Key, Begun] = {}
         self._returned: set[Key] = set()  # what has come back and waits in the inbox
@@ -204,5 +215,7 @@ class UnderWay(Hearing):
     def _show(self) -> None:
         """Tell the Web UI: details cost no event, attributes one, so only when they change."""
         workflow.set_current_details(details(self._state))
-        if changed := attributes(self._state, workflow.info().typed_search_attributes):
-            workflow.upsert_search_attributes(changed)
+        now = visible(self._state)
+        if updates := changed(self._visible, now):
+            self._visible = self._state.visible = now
+            workflow.upsert_search_attributes(updates)

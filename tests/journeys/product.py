@@ -26,7 +26,7 @@ from activities.house import House
 from api.journeys import operated
 from db import records
 from db.creation import NewRecord, create
-from db.doorbell import Doorbell
+from db.doorbell import Doorbell, search_attributes
 from db.edits import edit
 from db.engine import Database
 from db.locked import Locked
@@ -239,7 +239,9 @@ class Deal(Traces):
         """Start the journey by hand."""
         known = JourneyState(record_id=self.id, **state)
         start = self.product.environment.client.start_workflow
-        await start(WORKFLOW, known, id=self.handle.id, task_queue=self.product.queue)
+        told = search_attributes(known.face)
+        queue = self.product.queue
+        await start(WORKFLOW, known, id=self.handle.id, task_queue=queue, search_attributes=told)
 
     async def signal(self, message: BaseModel) -> None:
         """Tell the journey directly, as a client of Temporal may."""

@@ -28,7 +28,7 @@ from activities.catalogue import nature
 from activities.providers.console import ConsoleMail
 from db import edits, records
 from db.creation import NewRecord, create
-from db.doorbell import Doorbell
+from db.doorbell import Doorbell, search_attributes
 from db.engine import Database
 from db.locked import Locked
 from db.outbox import Bell
@@ -129,7 +129,8 @@ class Storm:
         record = made.record.id
         state = JourneyState(record_id=record, wanted=1, face=made.bell.face, most_events=most_events)
         handle: WorkflowHandle[Any, Any] = await self.client.start_workflow(
-            WORKFLOW, state, id=workflow_id("deal", record), task_queue=self.queue, task_timeout=TASK
+            WORKFLOW, state, id=workflow_id("deal", record), task_queue=self.queue, task_timeout=TASK,
+            search_attributes=search_attributes(state.face),
         )
         self.records.append(record)
         self.entries += 1
