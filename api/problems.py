@@ -144,7 +144,9 @@ def _away(_: Request, error: Exception) -> JSONResponse:
 
 def database_away() -> JSONResponse:
     """What is answered while PostgreSQL does not."""
-    return problem(503, "database_away", "the database does not answer; nothing was changed by this call")
+    # the answer to a commit may be what was lost: then the change is made
+    what = "the database does not answer; the same call, with the same Idempotency-Key, is made once"
+    return problem(503, "database_away", what)
 
 
 def _broken(request: Request, error: Exception) -> JSONResponse:
