@@ -21,7 +21,11 @@ from domain.judge import came_to_hold, holds_from
 
 
 async def comes_to_hold(runner: Runner, run: Run, row: HoldRow, params: Control) -> Outcome | None:
-    """The clock has turned its condition: a fact like any other, which ends it when it happened."""
+    """The clock has turned its condition: a fact like any other, which ends it when it happened.
+
+    Where its deadline came before that, or with it, it is late first, and all that follows from this has its
+    turn before it ends by an act of its own.
+    """
     locked = runner.locked
     if params.until is None or row.due_at is None:
         return None
@@ -30,8 +34,11 @@ async def comes_to_hold(runner: Runner, run: Run, row: HoldRow, params: Control)
     if at is None:
         return None
     if row.late_since is None and row.deadline and row.deadline <= at and not locked.suspended(run.rule):
-        await _late(runner, run, row, params, row.deadline)  # what is due comes before what the clock turns
+        booked = runner.on_time(row.due_at)
+        await _late(runner, run, row, params, row.deadline)
+        row.due_at = at
         await keep(runner, row)
+        return Outcome(result="open", due=at, at=booked)
     await runner.flush()
     end = (await locked.hold(row, at)).resolved(at)
     runner.add(*await end_holds(locked, run.visit_no, [end], "condition"))

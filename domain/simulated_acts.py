@@ -110,7 +110,7 @@ class ActingWorld(FollowingWorld):
         return Outcome(result="pending", waiting=WATCHING, due=turn, at=self.now)
 
     def _comes_to_hold(self, visit_no: int, step: Step) -> Outcome | None:
-        """The clock has turned a control's condition, which ends it when it happened."""
+        """The clock has turned a control's condition, which ends it when it happened; late it was before."""
         rule = step.rule
         hold = self.holds[visit_no, rule]
         params = self._params(visit_no, rule) if hold.kind == "control" else None
@@ -120,8 +120,10 @@ class ActingWorld(FollowingWorld):
         at = came_to_hold(params.until, self._values(visit_no), since, self.now, self.zone)
         if at is None:
             return None
-        if hold.deadline and hold.deadline <= at and not self._covered(rule):
-            self._flag(visit_no, hold)  # what is due comes before what the clock turns
+        if not hold.late and hold.deadline and hold.deadline <= at and not self._covered(rule):
+            self._flag(visit_no, hold)
+            hold.due = at
+            return Outcome(result="open", due=at, at=self.now)
         end = self._resolve(visit_no, hold, at)
         return Outcome(result="done", reason=end.reason, at=at)
 

@@ -140,6 +140,13 @@ def test_of_two_controls_that_the_clock_resolves_at_their_deadline_both_are_late
     assert sorted(agreed(told)) == sorted(f"{name} {said}" for name in "cd" for said in late)
 
 
+def test_what_waits_for_a_control_to_be_late_sees_it_though_the_clock_resolves_it_at_that_instant() -> None:
+    late = {"field": "steps.c.state", "op": "equal", "value": "late"}
+    rules = [control("c", {"basis": "record.meet_at"}, HERE_BY), control("d", DAY, late)]
+    told = scenario(rules, meet_at="2026-01-05T15:00+01:00")
+    assert agreed(told) == ["c late", "d done resolved", "c done resolved_late"]
+
+
 @pytest.mark.parametrize(("policy", "resumed"), [("spread_over", "28T18:00"), ("drop_if_late", "29T12:30")])
 def test_a_day_of_catch_up_is_24_hours_also_when_the_clocks_change(policy: str, resumed: str) -> None:
     late = rule("a", schedule=HOUR | {"catch_up": {policy: {"days": 1}}})
