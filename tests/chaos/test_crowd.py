@@ -1,7 +1,6 @@
 """People, clients and operators at two APIs and two workers, while everything is killed that can be.
 
-It is run when it is asked for (decision 0022): `JALON_CHAOS_ROUNDS=1`, or more, says how often everything
-happens. `JALON_CHAOS_SEED` throws other dice.
+`JALON_CHAOS_ROUNDS` makes it longer: so often everything happens. `JALON_CHAOS_SEED` throws other dice.
 """
 
 from __future__ import annotations
@@ -9,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-
-import pytest
 
 from tests.chaos.crowd import Crowd, hire
 from tests.chaos.faults import Machines
@@ -24,7 +21,6 @@ PAUSE = 0.3
 """Seconds that each of them rests between two things, on average."""
 
 
-@pytest.mark.skipif("JALON_CHAOS_ROUNDS" not in os.environ, reason="asked for by JALON_CHAOS_ROUNDS")
 async def test_whatever_dies_while_everybody_works_nothing_is_lost_and_nothing_happens_twice(
     scene: Scene,
 ) -> None:
