@@ -135,13 +135,7 @@ async def test_every_broken_promise_is_found_and_a_good_end_is_good(scene: Scene
 
 
 async def test_what_a_suspension_holds_back_is_not_called_lost(scene: Scene) -> None:
-    async with scene.database.transaction() as tx:
-        await found_stairs(tx)
-    async with scene.connection() as connection:
-        await hire(connection)
-    await scene.worker()
-    _, address = await scene.api()
-    crowd = Crowd([address], scene.client, random.Random(1))
+    crowd = await _at_work(scene)
     try:
         await crowd.create()
         (record,) = crowd.records
@@ -159,15 +153,20 @@ async def test_what_a_suspension_holds_back_is_not_called_lost(scene: Scene) -> 
         await crowd.close()
 
 
-async def _good_end(scene: Scene) -> Crowd:
-    """Five deals: one won late, one in the bin, one back from it, one that was suspended, one that paid."""
+async def _at_work(scene: Scene) -> Crowd:
+    """A worker, an API, and who calls it."""
     async with scene.database.transaction() as tx:
         await found_stairs(tx)
     async with scene.connection() as connection:
         await hire(connection)
     await scene.worker()
     _, address = await scene.api()
-    crowd = Crowd([address], scene.client, random.Random(1))
+    return Crowd([address], scene.client, random.Random(1))
+
+
+async def _good_end(scene: Scene) -> Crowd:
+    """Five deals: one won late, one in the bin, one back from it, one that was suspended, one that paid."""
+    crowd = await _at_work(scene)
     for _ in range(5):
         await crowd.create()
     late, dead, back, held, paid = crowd.records
