@@ -9,6 +9,7 @@ from typing import Any
 
 from temporalio import activity
 
+from activities import attempt_time
 from domain.events import Outcome
 from domain.journey import RuleRun
 
@@ -26,7 +27,7 @@ def beating(kind: str, work: Work) -> Callable[..., Any]:
     @activity.defn(name=kind)
     async def run(asked: RuleRun) -> Outcome:
         beats = asyncio.create_task(_beat())
-        at = activity.info().current_attempt_scheduled_time
+        at = attempt_time.now()
         attempt: asyncio.Future[Outcome] = asyncio.ensure_future(work(asked, at))
         try:
             return await asyncio.shield(attempt)

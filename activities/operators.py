@@ -11,38 +11,49 @@ from activities.runner import Runner
 from activities.visits import Drive
 from db.facts import HoldRow
 from db.journal import end_holds, line
+from db.operations import settle, wanted
 from db.outbox import face_of
-from db.reasons import reason
 from domain.changed_facts import SUSPENSION, Facts
 from domain.errors import Refused
 from domain.events import Changed, Event, HoldEnd, HoldEnded, Planned
-from domain.journey import Driven, Operation, Verb
+from domain.journey import Driven, Operation
 from domain.plan import Step
 from domain.progress import Progress
 from domain.schedule import Due
 
 
-async def operate(runner: Runner, progress: Progress, verb: Verb, asked: Operation) -> Driven:
-    """Do it, or say in `refused` why not."""
-    drive, why = Drive(runner, progress), await reason(runner.locked.tx, asked.id)
+async def operate(runner: Runner, progress: Progress, asked: Operation) -> Driven:
+    """Do it, or say why not; nothing if it was withdrawn, or done before."""
+    record, tx = runner.locked.record, runner.locked.tx
+    why = await wanted(tx, asked)
+    if why is None:
+        return _driven(runner, progress)
+    drive = Drive(runner, progress)
     try:
-        events = await _events(runner, progress, verb, asked, why)
+        events = await _events(runner, progress, asked, why)
     except Refused as refused:
-        face = face_of(runner.locked.record, suspended=runner.locked.suspended())
-        return Driven(progress=progress, face=face, refused=refused.message)
-    record = runner.locked.record
+        await settle(tx, asked, refused.message)
+        return _driven(runner, progress)
     detail = {"why": why} | ({"due": asked.due} if asked.due else {})
     visit_no = asked.visit_no or record.visit_no
-    runner.add(line(record.id, visit_no, verb, runner.now, rule=asked.rule, actor=asked.who, detail=detail))
+    said = line(record.id, visit_no, asked.verb, runner.now, rule=asked.rule, actor=asked.who, detail=detail)
+    runner.add(said)
     await drive.feed(*events)
     await drive.finish()
-    return Driven(progress=progress, face=face_of(record, suspended=runner.locked.suspended()))
+    await settle(tx, asked)
+    return _driven(runner, progress)
 
 
-async def _events(
-    runner: Runner, progress: Progress, verb: Verb, asked: Operation, why: str
-) -> list[Event]:
-    match verb:
+def _driven(runner: Runner, progress: Progress) -> Driven:
+    return Driven(
+        progress=progress, face=face_of(runner.locked.record, suspended=runner.locked.suspended())
+    )
+
+
+async def _events(runner: Runner, progress: Progress, asked: Operation, why: str) -> list[Event]:
+    if not asked.who.strip():
+        raise Refused("no_name", "say who asks")
+    match asked.verb:
         case "suspend":
             return await _suspend(runner, asked, why)
         case "resume":
@@ -54,7 +65,7 @@ async def _events(
     hold = runner.locked.holds.get((visit_no, asked.rule))
     if hold and hold.outcome:
         raise Refused("not_pending", f"{asked.rule!r} of visit {visit_no} has ended")
-    match verb:
+    match asked.verb:
         case "run_now":
             return await _run_now(runner, visit_no, step, hold, asked)
         case "skip":

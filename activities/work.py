@@ -9,7 +9,7 @@ from typing import Any
 
 from temporalio import activity
 
-from activities import heard, operators, visits
+from activities import attempt_time, heard, operators, visits
 from activities.attempts import Attempts
 from activities.beating import beating
 from activities.catalogue import HOLDS, effects
@@ -26,6 +26,7 @@ from db.doorbell import Doorbell
 from db.engine import Database
 from db.fail_points import fail_point
 from db.journal import book
+from db.operations import settle
 from db.settings import Settings
 from domain.events import Outcome
 from domain.journey import (
@@ -45,11 +46,6 @@ from domain.progress import Progress
 
 SLOW_ACTS = 4
 """How many acts that are slow, and hold a connection meanwhile, one process does at once."""
-
-
-def now() -> datetime:
-    """The one clock: when this attempt was scheduled, which is virtual where time is."""
-    return activity.info().current_attempt_scheduled_time
 
 
 class Activities(Attempts):
@@ -88,7 +84,7 @@ class Activities(Attempts):
             return await visits.enter(runner, _copy(asked.progress))
 
         fail_point("enter_stage.before")
-        driven = await self._on_record(asked.record_id, asked.progress, now(), enter)
+        driven = await self._on_record(asked.record_id, asked.progress, attempt_time.now(), enter)
         fail_point("enter_stage.committed")
         return driven
 
@@ -102,14 +98,18 @@ class Activities(Attempts):
     @activity.defn
     async def operate(self, asked: Operate) -> Driven:
         async def operate(runner: Runner) -> Driven:
-            return await operators.operate(runner, _copy(asked.progress), asked.verb, asked.operation)
+            return await operators.operate(runner, _copy(asked.progress), asked.operation)
 
         at = self._not_before(asked.operation.at)
-        return await self._on_record(asked.record_id, asked.progress, at, operate)
+        driven = await self._on_record(asked.record_id, asked.progress, at, operate)
+        if driven.gone:
+            async with self.database.transaction() as tx:
+                await settle(tx, asked.operation, "the record is gone")
+        return driven
 
     def _not_before(self, at: datetime | None) -> datetime:
         """The clock; or when that happened which is followed, if by another clock it is just to come."""
-        clock = now()
+        clock = attempt_time.now()
         return at if at and clock < at <= clock + self.house.punctual else clock
 
     # -- single acts ---------------------------------------------------------------------------
@@ -117,7 +117,7 @@ class Activities(Attempts):
         @activity.defn(name=kind)
         async def run(asked: RuleRun) -> Outcome:
             fail_point("act.before")
-            outcome = await self._act(asked, now())
+            outcome = await self._act(asked, attempt_time.now())
             fail_point("act.committed")
             return outcome
 
@@ -131,7 +131,7 @@ class Activities(Attempts):
     # -- the rest ------------------------------------------------------------------------------
     @activity.defn
     async def schedule_steps(self, asked: ScheduleSteps) -> PlannedSteps:
-        return await self._planned(asked, now())
+        return await self._planned(asked, attempt_time.now())
 
     @activity.defn(name="book")
     async def write_down(self, asked: Book) -> None:
@@ -139,18 +139,18 @@ class Activities(Attempts):
             async with self.database.transaction() as tx:
                 await book(tx, asked.record_id, asked.decisions)
 
-        await self.strikes.attempt(asked.record_id, now(), attempt)
+        await self.strikes.attempt(asked.record_id, attempt_time.now(), attempt)
 
     @activity.defn
     async def record_client_activity(self, asked: RecordActivity) -> Moved:
-        at = now()
+        at = attempt_time.now()
         return await self.strikes.attempt(
             asked.record_id, at, lambda _: heard.client_activity(self, asked, at)
         )
 
     @activity.defn
     async def move_record(self, asked: MoveRecord) -> Moved:
-        at = now()
+        at = attempt_time.now()
         return await self.strikes.attempt(asked.record_id, at, lambda _: heard.move_record(self, asked, at))
 
 

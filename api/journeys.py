@@ -1,8 +1,9 @@
-"""What a journey itself says, and what an operator asks of it."""
+"""What a journey itself says, and what came of what an operator asked of it."""
 
 from __future__ import annotations
 
 import asyncio
+from itertools import chain, repeat
 from typing import Final, NamedTuple
 
 from temporalio.client import (
@@ -10,22 +11,21 @@ from temporalio.client import (
     WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
-    WorkflowUpdateFailedError,
-    WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import QueryRejectCondition
-from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.problems import Away
 from api.service import Service
+from db import operations
+from db.engine import Database
 from domain.errors import Refused
-from domain.journey import JourneyState, Operation, Verb, workflow_id
+from domain.journey import JourneyState, workflow_id
 
 _ASKED_FOR: Final = 2.0  # seconds a reader waits for what the journey says
 _OPERATED_FOR: Final = 10.0
-_RUN_ENDED: Final = "AcceptedUpdateCompletedWorkflow"
-"""What Temporal says of an update that was accepted by a run which ended before it was answered."""
+_LOOKS: Final = (0.02, 0.02, 0.03, 0.05, 0.1, 0.2)
+"""Seconds between two looks for the answer to an operation; the last one on and on."""
 _AWAY = (RPCError, RuntimeError, OSError, TimeoutError)
 
 
@@ -54,35 +54,26 @@ async def ask(service: Service, record_type: str, record_id: int) -> Asked:
         return Asked(None)
 
 
-async def operate(
-    service: Service, record_type: str, record_id: int, verb: Verb, operation: Operation
-) -> None:
-    """Have the journey do it. Raises `Refused` when it will not, `Away` when Temporal does not answer."""
-    try:
-        async with asyncio.timeout(_OPERATED_FOR):
-            handle = _handle(await service.connect(), record_type, record_id)
-            while not await operated(handle, verb, operation):
-                pass  # that run ended meanwhile; the next one knows the operation by its id
-    except WorkflowUpdateFailedError as failed:
-        raise Refused("operation_refused", str(failed.cause), 409) from failed
-    except RPCError as error:
-        if error.status == RPCStatusCode.NOT_FOUND:
-            what = "the journey of this record has not begun, or is over"
-            raise Refused("no_journey", what, 409) from error
-        raise Away("temporal_away", "Temporal does not answer") from error
-    except (*_AWAY, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
-        raise Away("temporal_away", "Temporal does not answer") from error
+async def operated(database: Database, key: str) -> None:
+    """Wait until the journey has done what was asked under a key; after ten seconds it is withdrawn.
 
-
-async def operated(handle: WorkflowHandle[object, object], verb: Verb, operation: Operation) -> bool:
-    """Ask once; False if the run ended before it had answered: then the next one is to be asked the same."""
-    try:
-        await handle.execute_update(verb, operation, id=operation.id)
-    except WorkflowUpdateFailedError as failed:
-        if not (isinstance(failed.cause, ApplicationError) and failed.cause.type == _RUN_ENDED):
-            raise
-        return False
-    return True
+    Raises `Refused` when it will not do it, `Away` when it has not answered, and does not do it any more.
+    """
+    clock, pauses = asyncio.get_running_loop().time, chain(_LOOKS, repeat(_LOOKS[-1]))
+    until = clock() + _OPERATED_FOR
+    for pause in pauses:
+        late = clock() > until
+        async with database.transaction() as tx:
+            if late:  # answered or withdrawn, one of the two
+                await operations.withdraw(tx, key)
+            answer = await operations.answered(tx, key)
+        if late and answer is None:
+            raise Away("journey_away", "the journey does not answer; what was asked is withdrawn")
+        if answer and answer.refused:
+            raise Refused("operation_refused", answer.refused, 409)
+        if answer:
+            return
+        await asyncio.sleep(pause)
 
 
 def _handle(client: Client, record_type: str, record_id: int) -> WorkflowHandle[object, object]:

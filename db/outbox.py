@@ -14,18 +14,19 @@ from sqlalchemy import Interval, Row, TextClause, bindparam, text
 from db.engine import Transaction
 from db.facts import RecordRow
 from db.rows import Rows
-from domain.journey import ClientActivity, Entered, Face, FactsChanged, HoldsEnded
+from domain.journey import ClientActivity, Entered, Face, FactsChanged, HoldsEnded, Operation
 
 CHANNEL = "jalon_outbox"
 LEASE: Final = timedelta(seconds=30)
 """So long a bell is left to the relay that took it; a call takes 5 s at the most."""
 _RECONCILER = UUID("7f5d2a54-6f0e-4a0b-9b8e-3a6f1d0c8e11")
-Kind = Literal["entered", "client_activity", "facts_changed", "hold_ended"]
+Kind = Literal["entered", "client_activity", "facts_changed", "hold_ended", "operate"]
 SIGNALS: dict[str, type[BaseModel]] = {
     "entered": Entered,
     "client_activity": ClientActivity,
     "facts_changed": FactsChanged,
     "hold_ended": HoldsEnded,
+    "operate": Operation,
 }
 
 

@@ -1,4 +1,4 @@
-"""What a journey hears, and keeps until it has seen to it: signals, updates, and what came of its own acts.
+"""What a journey hears, and keeps until it has seen to it: signals, and what came of its own acts.
 
 Fields are only ever added, with defaults, and a default never changes, as in `domain/journey.py`.
 """
@@ -83,21 +83,23 @@ class Move(BaseModel):
     by: str = "api"
 
 
-# -- updates ---------------------------------------------------------------------------------------
 Verb = Literal["run_now", "skip", "reschedule", "suspend", "resume"]
 
 
 class Operation(BaseModel):
     """What an operator asks for: of one step (`run_now`, `skip`, `reschedule`) or the record (`suspend`,
-    `resume`). `who` stands in the journal, and so does the reason, which PostgreSQL keeps under the `id`
-    (`db.reasons`). `due` is for `reschedule`, `at` is when it was asked for."""
+    `resume`). `who` stands in the journal, and so does the reason, which PostgreSQL keeps under the `key`
+    (`db.operations`), with what came of it; without a key it is done, and only the journal says so. `due` is
+    for `reschedule`, `at` is when it was asked for."""
 
     id: str
+    verb: Verb
     who: str
     visit_no: int = 0
     rule: str = ""
     due: AwareDatetime | None = None
     at: AwareDatetime | None = None
+    key: str = ""
 
 
 # -- its own -----------------------------------------------------------------------------------------
@@ -119,13 +121,6 @@ class PlannedStep(BaseModel):
     at: datetime
 
 
-class Asked(BaseModel):
-    """What an operator asked for."""
-
-    verb: Verb
-    operation: Operation
-
-
 class Heard(BaseModel):
     """One thing that was heard: exactly one of these is there, and its name says what it is.
 
@@ -139,7 +134,7 @@ class Heard(BaseModel):
     facts: FactsChanged | None = None
     holds: HoldsEnded | None = None
     move: Move | None = None
-    asked: Asked | None = None
+    asked: Operation | None = None
 
     @property
     def kind(self) -> str:

@@ -16,7 +16,6 @@ from domain.events import Decision
 from domain.heard import (
     CLIENT_EDITED,
     ActEnded,
-    Asked,
     ClientActivity,
     EndedHold,
     Entered,
@@ -32,7 +31,7 @@ from domain.heard import (
 from domain.progress import Progress
 
 __all__ = [  # with what it hears, which is a part of it
-    "CLIENT_EDITED", "GONE", "SEARCH_ATTRIBUTES", "TASK_QUEUE", "WORKFLOW", "ActEnded", "Asked", "Book",
+    "CLIENT_EDITED", "GONE", "SEARCH_ATTRIBUTES", "TASK_QUEUE", "WORKFLOW", "ActEnded", "Book",
     "ClientActivity", "Driven", "EndedHold", "EnterStage", "Entered", "Face", "FactsChanged", "Flag", "Heard",
     "HoldsEnded", "JourneyState", "Move", "MoveRecord", "Moved", "Operate", "Operation", "PlannedStep",
     "PlannedSteps", "RecordActivity", "Replan", "RuleRun", "ScheduleSteps", "Shown", "Turn", "Verb",
@@ -92,8 +91,8 @@ class JourneyState(BaseModel):
     """All that a journey knows; what it starts with and what continue-as-new carries.
 
     `wanted` is the highest visit it has heard of, `seen` the request ids of the latest signals. `inbox` is
-    what it has yet to see to, the oldest first; `answers` says of the latest operations why they were
-    refused, if so. `visible` is what it has told of itself; None: only what it was started with.
+    what it has yet to see to, the oldest first. `visible` is what it has told of itself; None: only what it
+    was started with.
     """
 
     record_id: int
@@ -103,7 +102,6 @@ class JourneyState(BaseModel):
     seen: list[str] = []
     most_events: int = 400  # of one run; then it continues as new
     inbox: list[Heard] = []
-    answers: dict[str, str] = {}
     visible: Visible | None = None
 
 
@@ -148,7 +146,6 @@ class Operate(BaseModel):
 
     record_id: int
     progress: Progress
-    verb: Verb
     operation: Operation
 
 
@@ -158,7 +155,6 @@ class Driven(BaseModel):
     progress: Progress
     face: Face = Face()
     gone: bool = False
-    refused: str = ""  # why an operation was not done
 
 
 class RuleRun(BaseModel):

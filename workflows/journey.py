@@ -1,6 +1,6 @@
 """The thin shell around the state machine: what is heard becomes events, what is under way is made so.
 
-Handlers of signals and updates only record. The loop sees to one thing after the other: it opens visits
+Handlers of signals only record. The loop sees to one thing after the other: it opens visits
 first, then takes what was heard in its order. A run ends when it has had its events; all it knows, and what
 it has yet to see to, goes on with the state.
 """
@@ -18,7 +18,16 @@ from workflows.under_way import UnderWay
 
 with workflow.unsafe.imports_passed_through():
     from domain.events import Ended, Fired, Planned
-    from domain.heard import ActEnded, Asked, ClientActivity, FactsChanged, Heard, HoldsEnded, Move, hold_ends
+    from domain.heard import (
+        ActEnded,
+        ClientActivity,
+        FactsChanged,
+        Heard,
+        HoldsEnded,
+        Move,
+        Operation,
+        hold_ends,
+    )
     from domain.journey import (
         GONE,
         WORKFLOW,
@@ -35,7 +44,7 @@ with workflow.unsafe.imports_passed_through():
 
 AT_A_STAGE: Final = 200  # events of a run after which a new stage begins a new run
 PATIENCE: Final = 4
-"""So many times its events a run may have while an operator waits for an answer, or something hangs."""
+"""So many times its events a run may have while something hangs."""
 HANGS: Final = timedelta(seconds=10)
 AT_LEAST: Final = 10
 """So much a run sees to, however much was heard before it began."""
@@ -105,8 +114,6 @@ class Journey(UnderWay):
         if self._called_off:
             return True
         most = min(self._state.most_events, AT_A_STAGE) if self._behind() else self._state.most_events
-        if any(heard.asked for heard in self._state.inbox):
-            most = PATIENCE * self._state.most_events
         events = workflow.info().get_current_history_length()
         return events > most and (self._seen_to >= AT_LEAST or not self._has_work())
 
@@ -220,10 +227,9 @@ class Journey(UnderWay):
                 moves = MoveRecord(record_id=record_id, move=move)
                 moves.more = [one.move for one in more if one.move]
                 self._moved(await self._execute("move_record", moves, Moved))
-            case Heard(asked=Asked(verb=verb, operation=operation)):
-                operate = Operate(record_id=record_id, progress=progress, verb=verb, operation=operation)
-                refused = await self._drive("operate", operate, f"{verb} {operation.rule}")
-                self._answer(operation, refused)
+            case Heard(asked=Operation() as asked):
+                operate = Operate(record_id=record_id, progress=progress, operation=asked)
+                await self._drive("operate", operate, f"{asked.verb} {asked.rule}")
 
     def _moved(self, moved: Moved) -> None:
         """What came of a request; a record that is gone is looked at, whatever visit it was in."""
@@ -241,13 +247,12 @@ class Journey(UnderWay):
             self._state.progress.on(Ended(act.visit_no, act.rule, act.n, act.outcome))
         self._returned.discard((act.visit_no, act.rule, act.n))
 
-    async def _drive(self, activity: str, asked: Any, summary: str) -> str:
-        """Let an activity drive the machine; what happens meanwhile waits. Answers why it refused."""
+    async def _drive(self, activity: str, asked: Any, summary: str) -> None:
+        """Let an activity drive the machine; what happens meanwhile waits."""
         driven: Driven = await self._execute(activity, asked, Driven, summary)
         self._state.progress, self._state.face = driven.progress, driven.face
         self._gone = self._gone or driven.gone
         self._called_off = self._called_off and not self._gone  # there is no next run
-        return driven.refused
 
 
 def _may_pass(heard: Heard) -> bool:

@@ -11,13 +11,13 @@ from sqlalchemy import BigInteger, bindparam, text
 
 from activities.unknown import unknown
 from api.input import Instant, Name, PathId, Sendable
-from api.journeys import operate
+from api.journeys import operated
 from api.service import Served, Service
 from api.view import record
 from api.writing import Answer, Write
 from db.engine import Transaction
 from db.facts import RecordRow
-from db.reasons import keep_reason
+from db.operations import ask
 from db.records import By
 from domain.errors import Refused
 from domain.journey import Operation, Verb
@@ -70,19 +70,23 @@ async def _known(tx: Transaction, service: Service, found: RecordRow, body: Oper
 
 @router.post("/records/{record_id}/operations", response_model=Operated)
 async def operate_on_record(record_id: PathId, body: OperationIn, service: Served, write: Write) -> Response:
-    """Have the journey of the record do it; what it refuses is 409."""
+    """Have the journey of the record do it; what it refuses is 409.
 
-    # made again after a crash, the operation has the same id: the journey knows it
-    asked = body.model_dump(exclude={"verb", "why"})
-    operation = Operation(id=write.key or str(uuid4()), at=service.clock(), **asked)
+    It is done within ten seconds, or withdrawn: then the answer is 503, and it is never done.
+    """
+
+    # made again after a crash, the operation has the same key: it is not asked for twice
+    key = write.key or str(uuid4())
+    asked = Operation(id="", key=key, at=service.clock(), **body.model_dump(exclude={"why"}))
     async with service.database.transaction() as tx:
         kept = await write.reserve(tx, By(body.who, service.clock()))
         found = await record(tx, record_id)
         await _known(tx, service, found, body)
-        await keep_reason(tx, operation.id, body.why, service.clock())
+        bell = None if kept else await ask(tx, found, asked, body.why)
     if kept:
         return kept
-    await operate(service, found.record_type, record_id, body.verb, operation)
+    service.doorbell.ring(bell)
+    await operated(service.database, key)
     async with service.database.transaction() as tx:
         return await write.keep(tx, Answer(body=Operated(verb=body.verb)))
 

@@ -136,7 +136,7 @@ class Outbox(SQLModel, table=True):
     """
 
     __table_args__ = (
-        one_of("kind", "entered", "client_activity", "facts_changed", "hold_ended"),
+        one_of("kind", "entered", "client_activity", "facts_changed", "hold_ended", "operate"),
         Index("ix_outbox_created_at", "created_at"),
     )
 

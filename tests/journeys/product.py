@@ -24,14 +24,14 @@ from activities.announcing import facts_changed
 from activities.catalogue import nature
 from activities.house import House
 from api.journeys import operated
-from db import records
+from api.view import record
+from db import operations, records
 from db.creation import NewRecord, create
 from db.doorbell import Doorbell, search_attributes
 from db.edits import edit
 from db.engine import Database
 from db.locked import Locked
 from db.outbox import Bell
-from db.reasons import keep_reason
 from db.records import By
 from db.rows import Ids
 from db.rulebook import Rulebook
@@ -58,6 +58,7 @@ NEARLY = timedelta(milliseconds=40)
 PATIENCE = 90  # seconds for what must come
 SIGNAL_OF: dict[type[BaseModel], str] = {
     Entered: "entered", ClientActivity: "client_activity", FactsChanged: "facts_changed", Move: "move",
+    Operation: "operate",
 }  # fmt: skip
 Rules = Mapping[str, Sequence[dict[str, Any]]]
 Triggers = Sequence[Mapping[str, Any]]
@@ -330,12 +331,14 @@ class Deal(Traces):
         return told.happened
 
     async def operate(self, verb: Verb, rule: str = "", why: str = "", **more: Any) -> None:
-        """What an operator, Eve, asks for; raises `WorkflowUpdateFailedError` when it is refused."""
-        asked = Operation(**{"id": uuid4().hex, "who": "eve", "rule": rule} | more)
+        """What an operator, Eve, asks for; raises `Refused` when it is refused."""
+        key = uuid4().hex
+        asked = Operation(**{"id": "", "key": key, "verb": verb, "who": "eve", "rule": rule} | more)
+        asked.at = asked.at or utc_now()
         async with self.product.database.transaction() as tx:
-            await keep_reason(tx, asked.id, why, utc_now())
-        while not await operated(self.handle, verb, asked):
-            pass
+            bell = await operations.ask(tx, await record(tx, self.id), asked, why)
+        self.product.doorbell.ring(bell)
+        await operated(self.product.database, asked.key)
 
 
 _UNHEARD = "select 1 from outbox where record_id = :id"

@@ -87,12 +87,14 @@ async def test_the_same_request_before_and_after_is_one_act(product: Product) ->
     ask = Move(id=uuid4().hex, stage="offer", by="eve")
     await deal.signal(ask)
     await deal.rest()
-    skip = Operation(id=uuid4().hex, who="eve", rule="later")
-    await deal.handle.execute_update("skip", skip)
+    skip = Operation(id=uuid4().hex, verb="skip", who="eve", rule="later")
+    await deal.signal(skip)
+    await deal.rest()
     await another_run(deal)
     await deal.move("new")
     await deal.rest()
     await deal.signal(ask)
+    await deal.signal(skip)
     await deal.rest()
     assert (await deal.state()).progress.visit_no == 3
     assert await deal.comments() == ["hello", "thanks", "hello"]

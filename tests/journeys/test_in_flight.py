@@ -9,8 +9,8 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
-from temporalio.client import WorkflowUpdateFailedError
 
+from domain.errors import Refused
 from domain.journey import FactsChanged
 from tests import builders
 from tests.journeys.product import Deal, Product, utc_now
@@ -235,7 +235,7 @@ async def test_a_control_is_skipped_and_rescheduled_while_its_act_is_in_flight(p
 
 async def test_what_acts_at_this_moment_is_not_pending(product: Product) -> None:
     async def skip() -> None:
-        with pytest.raises(WorkflowUpdateFailedError):
+        with pytest.raises(Refused):
             await deal.operate("skip", "it")
 
     deal = await product.deal({"new": rules([comment("it", **HOUR)])})

@@ -13,7 +13,6 @@ from db.temporal import PayloadConverter
 from domain.events import Outcome
 from domain.heard import (
     ActEnded,
-    Asked,
     ClientActivity,
     EndedHold,
     FactsChanged,
@@ -39,13 +38,13 @@ EVERY = [
     Heard(facts=FactsChanged(id="f", at=AT, fields=["record.score"])),
     Heard(holds=HoldsEnded(id="h", ends=[EndedHold(visit_no=1, rule="r", result="done", reason="", at=AT)])),
     Heard(move=Move(id="m", stage="offer")),
-    Heard(asked=Asked(verb="skip", operation=Operation(id="o", who="eve"))),
+    Heard(asked=Operation(id="o", verb="skip", who="eve")),
 ]
 
 
 @pytest.mark.parametrize("heard", EVERY, ids=lambda heard: heard.kind)
 def test_everything_that_is_heard_goes_into_the_next_run_as_it_is(heard: Heard) -> None:
-    state = JourneyState(record_id=1, inbox=[heard], answers={"o": ""})
+    state = JourneyState(record_id=1, inbox=[heard])
     (carried,) = PayloadConverter().from_payloads(PayloadConverter().to_payloads([state]), [JourneyState])
     assert carried == state
 

@@ -9,10 +9,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from temporalio.client import WorkflowUpdateFailedError
-from temporalio.exceptions import ApplicationError
 
-from domain.journey import Verb
+from api.journeys import operated
+from api.view import record
+from db import operations
+from db.outbox import Bell
+from domain.errors import Refused
+from domain.journey import Operation, Verb
 from tests.journeys.product import Deal, Product, utc_now
 from tests.journeys.rules import comment, control, rules, wait
 
@@ -20,11 +23,10 @@ NEVER = {"field": "record.hot", "op": "equal", "value": True}
 
 
 async def refused(deal: Deal, verb: Verb, rule: str = "", **more: Any) -> str:
-    """The name of the error an operation is refused with."""
-    with pytest.raises(WorkflowUpdateFailedError) as caught:
+    """Why an operation is refused."""
+    with pytest.raises(Refused) as caught:
         await deal.operate(verb, rule, **more)
-    assert isinstance(caught.value.cause, ApplicationError)
-    return f"{caught.value.cause.type}: {caught.value.cause.message}"
+    return caught.value.message
 
 
 async def test_run_now_drops_the_delay_and_nothing_else(product: Product) -> None:
@@ -123,18 +125,18 @@ async def test_what_cannot_be_done_is_refused_and_changes_nothing(product: Produ
     before = await deal.lines()
     for verb in ("run_now", "skip", "reschedule"):
         due = {"due": utc_now() + timedelta(days=5)}
-        assert (await refused(deal, verb, "hello", **due)).startswith("not_pending")
-        assert (await refused(deal, verb, "unheard", **due)).startswith("not_pending")
-        assert (await refused(deal, verb, "later", visit_no=9, **due)).startswith("not_pending")
-        assert (await refused(deal, verb, "later", who=" ", **due)).startswith("no_name")
+        assert (await refused(deal, verb, "hello", **due)).endswith("is not pending")
+        assert (await refused(deal, verb, "unheard", **due)).endswith("is not pending")
+        assert (await refused(deal, verb, "later", visit_no=9, **due)).endswith("is not pending")
+        assert await refused(deal, verb, "later", who=" ", **due) == "say who asks"
     for verb in ("suspend", "resume"):
-        assert (await refused(deal, verb, who="")).startswith("no_name")
-    assert (await refused(deal, "reschedule", "later")).startswith("no_due")
-    assert (await refused(deal, "run_now", "watch")).startswith("refused: a control")
-    assert (await refused(deal, "resume")).startswith("refused: the record is not suspended")
+        assert await refused(deal, verb, who="") == "say who asks"
+    assert (await refused(deal, "reschedule", "later")).startswith("to reschedule")
+    assert (await refused(deal, "run_now", "watch")).startswith("a control")
+    assert (await refused(deal, "resume")).startswith("the record is not suspended")
     assert await deal.lines() == before
     await deal.operate("suspend")
-    assert (await refused(deal, "run_now", "later")).startswith("refused: nothing acts")
+    assert (await refused(deal, "run_now", "later")).startswith("nothing acts")
     assert await deal.comments() == ["hello"]
 
 
@@ -171,8 +173,34 @@ async def test_the_same_request_is_done_once(product: Product) -> None:
     deal = await product.deal({"new": rules([comment("later", after={"days": 2})])})
     request = uuid4().hex
     for _ in range(2):
-        await deal.operate("reschedule", "later", id=request, due=utc_now() + timedelta(days=5))
+        await deal.operate("reschedule", "later", key=request, due=utc_now() + timedelta(days=5))
     assert len(await deal.lines("reschedule")) == 1
+
+
+async def test_what_was_withdrawn_is_not_done_and_may_be_asked_anew(product: Product) -> None:
+    deal = await product.deal({"new": rules([comment("later", after={"days": 2})])})
+    asked = Operation(id="", key=uuid4().hex, verb="skip", who="eve", rule="later", at=utc_now())
+
+    async def ask() -> Bell | None:
+        async with product.database.transaction() as tx:
+            return await operations.ask(tx, await record(tx, deal.id), asked, "")
+
+    async def withdraw() -> bool:
+        async with product.database.transaction() as tx:
+            return await operations.withdraw(tx, asked.key)
+
+    bell = await ask()
+    assert await ask() is None
+    assert await withdraw()
+    product.doorbell.ring(bell)  # in hand as it was withdrawn
+    await product.doorbell.settle()
+    await deal.rest()
+    assert (await deal.outcomes(), await deal.lines("skip")) == ({}, [])
+    product.doorbell.ring(await ask())
+    await operated(product.database, asked.key)
+    assert not await withdraw()
+    await deal.rest()
+    assert await deal.outcomes() == {"later": "skipped operator"}
 
 
 # -- suspending --------------------------------------------------------------------------------------

@@ -32,9 +32,9 @@ async def moves(desk: Desk, deal: int, at: datetime = NOON, *, automatic: bool =
 
 
 async def resumes(desk: Desk, deal: int) -> None:
-    asked = Operation(id="resume", who="eve", why="she has looked")
+    asked = Operation(id="resume", verb="resume", who="eve")
     async with desk.locked(deal) as locked:
-        await operate(Runner(locked, House(), desk.ids, NOON), Progress(visit_no=1), "resume", asked)
+        await operate(Runner(locked, House(), desk.ids, NOON), Progress(visit_no=1), asked)
 
 
 async def test_ten_within_an_hour_are_made_and_the_eleventh_is_not(desk: Desk) -> None:

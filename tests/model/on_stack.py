@@ -19,11 +19,12 @@ from tests.door import Door
 from tests.model import reference, scenarios
 from tests.model.comparing import apart, drawn
 from tests.servers import postgres_server, temporal_server
-from tests.stack import LAG, Case, company, entries, pipelines, product, rule_sets
+from tests.stack import Case, company, entries, pipelines, product, rule_sets
 
 Json = dict[str, Any]
 
 AT_ONCE = 6
+APART = timedelta(seconds=10)
 EARLIEST = datetime(2025, 3, 1, tzinfo=UTC)  # no scenario begins before
 
 
@@ -53,7 +54,7 @@ async def tell(
 
         async def teller() -> None:
             for seed in left:  # shared: each takes the next
-                scenario, prefix = later(drawn(seed, features), weeks), f"s{seed}-"
+                scenario, prefix = apart_in_time(later(drawn(seed, features), weeks)), f"s{seed}-"
                 await pipelines(database, scenario, scenarios.FIELD_TYPES, prefix)
                 async with database.transaction() as tx:  # some would be refused on publication
                     for name, stages in rule_sets(scenario, prefix).items():
@@ -63,8 +64,6 @@ async def tell(
                     found = await entries(connection, record_id)
                 named = scenario | {"workflow_id": workflow_id("deal", record_id)}
                 expected = reference.run(named)
-                if any(event["type"] in ("resume", "operate") for event in scenario["events"]):
-                    found = by_the_event(expected, found)
                 if difference := apart(expected, found):
                     different[seed] = difference
 
@@ -73,18 +72,16 @@ async def tell(
     return different
 
 
-def by_the_event(expected: list[list[Any]], found: list[list[Any]]) -> list[list[Any]]:
-    """What people do to steps, and what a resume releases, is booked by the journey's clock.
-
-    It is up to `LAG` behind what is told, or ahead by what this machine needed for what was due just before.
-    """
-
-    def told(at: str, entry: list[Any]) -> str:
-        acted = datetime.fromisoformat(at)
-        times = (other for other, *same in expected if same == entry)
-        return next((t for t in times if abs(datetime.fromisoformat(t) - acted) <= LAG), at)
-
-    return [[told(at, entry), *entry] for at, *entry in found]
+def apart_in_time(scenario: Json) -> Json:
+    """What a client does gets an instant of its own: of what bears one, the product cannot tell the order."""
+    before, events = "", list[Json]()
+    for event in scenario["events"]:
+        at = max(datetime.fromisoformat(event["at"]), datetime.fromisoformat(before or event["at"]))
+        if event["type"] == "client" and before:
+            at = max(at, datetime.fromisoformat(before) + APART)
+        before = at.isoformat()
+        events.append(event | {"at": before})
+    return scenario | {"events": events, "until": max(scenario["until"], before, key=datetime.fromisoformat)}
 
 
 def later(written: Any, weeks: int) -> Any:

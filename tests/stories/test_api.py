@@ -493,10 +493,10 @@ async def test_every_kind_is_described(api: Api) -> None:
 
 
 # -- operations ----------------------------------------------------------------------------------------
-async def test_operations_need_temporal(api: Api) -> None:
+async def test_an_operation_that_no_journey_answers_is_withdrawn(api: Api) -> None:
     record_id = await a_deal(api)
     answer = await api.post(f"/records/{record_id}/operations", json={"verb": "suspend", "who": "ada"})
-    refused(answer, 503, "temporal-away")
+    refused(answer, 503, "journey-away")
     assert int(answer.headers["retry-after"]) > 0
     nobody = {"verb": "suspend", "who": "nobody"}
     refused(await api.post(f"/records/{record_id}/operations", json=nobody), 422, "unknown-actor")

@@ -26,7 +26,7 @@ from temporalio.service import RPCError
 from activities.announcing import facts_changed
 from activities.catalogue import nature
 from activities.providers.console import ConsoleMail
-from db import edits, records
+from db import edits, operations, records
 from db.creation import NewRecord, create
 from db.doorbell import Doorbell, search_attributes
 from db.engine import Database
@@ -154,7 +154,7 @@ class Storm:
     def _at_once(self) -> list[Callable[[int, WorkflowHandle[Any, Any]], Awaitable[None]]]:
         every = [
             self._query, self._query, self._operate, self._signals, self._signals, self._edit, self._again,
-            self._suspend, self._move,
+            self._suspend, self._move, self._update,
         ]  # fmt: skip
         return [self._move, *self.dice.choices(every, k=self.dice.randint(0, 4))]
 
@@ -180,22 +180,32 @@ class Storm:
         with suppress(RPCError):  # nobody has to answer in a storm
             await handle.query("state", result_type=Shown, rpc_timeout=timedelta(seconds=3))
 
-    async def _operate(self, _: int, handle: WorkflowHandle[Any, Any]) -> None:
+    async def _operate(self, record: int, _: WorkflowHandle[Any, Any]) -> None:
         verb = self.dice.choice(("skip", "run_now", "reschedule"))
         step = self.dice.choice(("later", "patience", "kept", "picky", "choosy", "third"))
         due = now() + timedelta(seconds=self.dice.choice((1, 600)))
-        await self._update(handle, verb, rule=step, due=due)
+        await self._ask(record, verb, rule=step, due=due)
 
-    async def _suspend(self, _: int, handle: WorkflowHandle[Any, Any]) -> None:
+    async def _suspend(self, record: int, _: WorkflowHandle[Any, Any]) -> None:
         if self.dice.random() < 0.2:
-            await self._update(handle, "suspend")
-            await self._update(handle, "resume")
+            await self._ask(record, "suspend")
+            await self._ask(record, "resume")
 
-    async def _update(self, handle: WorkflowHandle[Any, Any], verb: str, **more: Any) -> None:
-        asked = Operation(id=uuid4().hex, who="eve", **more)
-        with suppress(*_NO_ANSWER):  # it may be refused, and nobody has to answer in a storm
+    async def _ask(self, record: int, verb: str, **more: Any) -> None:
+        asked = Operation.model_validate(
+            {"id": "", "key": uuid4().hex, "verb": verb, "who": "eve", "at": now()} | more
+        )
+        async with self.database.transaction() as tx:
+            locked = await Locked.take(tx, self.book, record)
+            assert locked is not None
+            bell = await operations.ask(tx, locked.record, asked, "")
+        self.doorbell.ring(bell)
+
+    async def _update(self, _: int, handle: WorkflowHandle[Any, Any]) -> None:
+        """A stranger's: there are none that a journey knows."""
+        with suppress(*_NO_ANSWER):
             async with asyncio.timeout(3):
-                await handle.execute_update(verb, asked, id=asked.id)
+                await handle.execute_update("skip", "later", id=uuid4().hex)
 
     async def _signals(self, _: int, handle: WorkflowHandle[Any, Any]) -> None:
         burst: list[Awaitable[None]] = []

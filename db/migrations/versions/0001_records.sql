@@ -78,7 +78,7 @@ CREATE TABLE outbox (
     attempts INTEGER DEFAULT 0 NOT NULL,
     unanswered INTEGER DEFAULT 0 NOT NULL,
     CONSTRAINT pk_outbox PRIMARY KEY (id),
-    CONSTRAINT ck_outbox_kind CHECK (kind in ('entered', 'client_activity', 'facts_changed', 'hold_ended'))
+    CONSTRAINT ck_outbox_kind CHECK (kind in ('entered', 'client_activity', 'facts_changed', 'hold_ended', 'operate'))
 );
 CREATE INDEX ix_outbox_record_id ON outbox (record_id);
 CREATE INDEX ix_outbox_created_at ON outbox (created_at);
