@@ -114,7 +114,7 @@ class SuspensionOut(BaseModel):
 
 
 class JourneyOut(BaseModel):
-    """Whether the record's journey answered; without it times are those the database knows."""
+    """Whether the record's journey is under way, as Temporal says; if not, why."""
 
     answers: bool
     says: str = ""

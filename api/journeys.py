@@ -1,4 +1,7 @@
-"""What a journey itself says, and what came of what an operator asked of it."""
+"""Whether a journey is under way, and what came of what an operator asked of it.
+
+No query: who reads a record must not disturb its journey (decision 0024).
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,7 @@ import asyncio
 from itertools import chain, repeat
 from typing import Final, NamedTuple
 
-from temporalio.client import (
-    Client,
-    WorkflowHandle,
-    WorkflowQueryFailedError,
-    WorkflowQueryRejectedError,
-)
-from temporalio.common import QueryRejectCondition
+from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.problems import Away
@@ -20,38 +17,34 @@ from api.service import Service
 from db import operations
 from db.engine import Database
 from domain.errors import Refused
-from domain.journey import JourneyState, workflow_id
+from domain.journey import workflow_id
 
-_ASKED_FOR: Final = 2.0  # seconds a reader waits for what the journey says
+_LOOKED_FOR: Final = 2.0  # seconds a reader waits for what Temporal says of a journey
 _OPERATED_FOR: Final = 10.0
 _LOOKS: Final = (0.02, 0.02, 0.03, 0.05, 0.1, 0.2)
 """Seconds between two looks for the answer to an operation; the last one on and on."""
-_AWAY = (RPCError, RuntimeError, OSError, TimeoutError)
+_AWAY = (RuntimeError, OSError, TimeoutError)
 
 
-class Asked(NamedTuple):
-    """What a journey knows; None when it does not answer. `lost`: there is none under way."""
+class Seen(NamedTuple):
+    """Whether a journey is under way; `lost`: there is none. Neither: Temporal does not answer."""
 
-    state: JourneyState | None
+    under_way: bool = False
     lost: bool = False
 
 
-async def ask(service: Service, record_type: str, record_id: int) -> Asked:
-    """Ask the journey of a record, for two seconds."""
+async def look(service: Service, record_type: str, record_id: int) -> Seen:
+    """What Temporal says of the journey of a record, for two seconds; the journey itself is not asked."""
     try:
-        async with asyncio.timeout(_ASKED_FOR):
-            handle = _handle(await service.connect(), record_type, record_id)
-            open_ones = QueryRejectCondition.NOT_OPEN  # one that was ended has nothing more to say
-            found: JourneyState = await handle.query(
-                "state", result_type=JourneyState, reject_condition=open_ones
-            )
-            return Asked(found)
-    except WorkflowQueryRejectedError:
-        return Asked(None, lost=True)
+        async with asyncio.timeout(_LOOKED_FOR):
+            client = await service.connect()
+            found = await client.get_workflow_handle(workflow_id(record_type, record_id)).describe()
     except RPCError as error:
-        return Asked(None, lost=error.status == RPCStatusCode.NOT_FOUND)
-    except (*_AWAY, WorkflowQueryFailedError):
-        return Asked(None)
+        return Seen(lost=error.status == RPCStatusCode.NOT_FOUND)
+    except _AWAY:
+        return Seen()
+    running = found.status == WorkflowExecutionStatus.RUNNING
+    return Seen(under_way=running, lost=not running)
 
 
 async def operated(database: Database, key: str) -> None:
@@ -74,7 +67,3 @@ async def operated(database: Database, key: str) -> None:
         if answer:
             return
         await asyncio.sleep(pause)
-
-
-def _handle(client: Client, record_type: str, record_id: int) -> WorkflowHandle[object, object]:
-    return client.get_workflow_handle(workflow_id(record_type, record_id))

@@ -1,4 +1,4 @@
-"""A record with what happens next: what the database knows, and what its journey adds."""
+"""A record with what happens next: all of it is what the database knows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, bindparam, text
 
 from activities.rebuilding import foreseen
 from api.answers import HoldOut, JourneyOut, PendingOut, RecordDetail, RecordOut, SuspensionOut, WaitOut
-from api.journeys import Asked, ask
+from api.journeys import Seen, look
 from api.service import Service
 from db.engine import Transaction
 from db.facts import HoldRow, RecordRow, read
@@ -20,8 +20,8 @@ from db.outbox import Bell
 from domain.changed_facts import WATCHING
 from domain.condition_words import in_words
 from domain.errors import Gone
-from domain.journey import JourneyState
 from domain.plan import Step
+from domain.progress import Progress
 from domain.rule import Rule
 
 
@@ -38,19 +38,19 @@ async def detail(service: Service, record_id: int) -> RecordDetail:
     """All there is to say of a record at this moment. Raises `Gone`."""
     async with service.database.transaction() as tx:
         seen, steps, holds = await _read(tx, service, record_id)
+        progress = await _foreseen(tx, service, record_id)
     row = seen.record
-    asked = await ask(service, row.record_type, row.id)
-    if asked.lost and row.journey_visit:
+    journey = await look(service, row.record_type, row.id)
+    if journey.lost and row.journey_visit:
         service.doorbell.ring(Bell.entered(row))  # which begins it anew
-    journey = asked.state or await _foreseen(service, record_id)
     return RecordDetail(
         **RecordOut.of(row).model_dump(),
         meaning=seen.meaning(row.stage_id),
-        pending=list(_pending(seen, steps, journey)),
+        pending=list(_pending(seen, steps, progress)),
         holds=holds,
         waits_for_client=_nearest(holds, service.clock()),
         suspensions=list(_covers(seen)),
-        journey=_heard(row, asked),
+        journey=_said(row, journey),
     )
 
 
@@ -66,24 +66,23 @@ async def _read(
     return seen, await _steps(seen), holds
 
 
-async def _foreseen(service: Service, record_id: int) -> JourneyState | None:
-    """What a journey that begins now would know: all that is pending, as the database has it."""
-    async with service.database.transaction() as tx:
-        since = (await tx.execute(_FIRST_KEPT, {"id": record_id})).scalar_one()
-        found = await read(tx, record_id, since)
-        if found is None or not found.record.journey_visit:
-            return None
-        seen = Locked(tx, service.book, found)
-        progress = await foreseen(service.runner(seen, service.clock()))
-        return JourneyState(record_id=record_id, progress=progress)
+async def _foreseen(tx: Transaction, service: Service, record_id: int) -> Progress | None:
+    """All that is pending, with every due time, as a journey that began now would know it."""
+    since = (await tx.execute(_FIRST_KEPT, {"id": record_id})).scalar_one()
+    found = await read(tx, record_id, since)
+    if found is None or not found.record.journey_visit:
+        return None
+    return await foreseen(service.runner(Locked(tx, service.book, found), service.clock()))
 
 
-def _heard(row: RecordRow, asked: Asked) -> JourneyOut:
-    if asked.lost and row.journey_visit:
+def _said(row: RecordRow, journey: Seen) -> JourneyOut:
+    if journey.lost and row.journey_visit:
         return JourneyOut(answers=False, says="the journey was lost, and begins anew from the database")
-    if asked.state is None:
-        return JourneyOut(answers=False, says="the journey does not answer; times are those of the database")
-    if asked.state.progress.visit_no < row.visit_no:
+    if journey.lost:
+        return JourneyOut(answers=False, says="the journey has not begun yet")
+    if not journey.under_way:
+        return JourneyOut(answers=False, says="Temporal does not answer; nothing acts until it does")
+    if row.journey_visit < row.visit_no:
         return JourneyOut(answers=True, says="the journey has not opened the present visit yet")
     return JourneyOut(answers=True)
 
@@ -132,12 +131,12 @@ async def _steps(seen: Locked) -> list[_Found]:
     return found
 
 
-def _pending(seen: Locked, steps: list[_Found], journey: JourneyState | None) -> Iterator[PendingOut]:
+def _pending(seen: Locked, steps: list[_Found], progress: Progress | None) -> Iterator[PendingOut]:
     zone = ZoneInfo(seen.zone)
     for found in steps:
         step, hold = found.step, seen.holds.get((found.visit_no, found.rule.id))
-        if journey and found.visit_no <= journey.progress.visit_no:
-            known = journey.progress.step(found.visit_no, found.rule.id)
+        if progress and found.visit_no <= progress.visit_no:
+            known = progress.step(found.visit_no, found.rule.id)
             if known is None or known.over:
                 continue  # it has ended, which is yet to be written down
             step = known
