@@ -1,6 +1,7 @@
 """What a journey hears: signals and queries. Handlers only record.
 
-There are no updates: a run whose tasks are delayed, and that is told one, may not replay (decision 0024).
+There are no updates, and nothing of ours queries: a run whose tasks are late, and that is told one, may not
+replay (decision 0024).
 """
 
 from __future__ import annotations

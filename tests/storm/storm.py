@@ -1,7 +1,8 @@
 """Drives journeys through stages while everything comes at once that may come between two activations.
 
 Two workers, one with a cache and one without; workflow tasks of one second; activities that take longer than
-a task may; queries, updates, signals in bursts, moves quicker than they can be followed.
+a task may; operators, signals in bursts, moves quicker than they can be followed. Queries and updates come
+when strangers are asked for: the product makes none (decision 0024).
 """
 
 from __future__ import annotations
@@ -63,10 +64,11 @@ class Storm:
     """One company, two workers, and what has been done to its records."""
 
     def __init__(
-        self, client: Client, database: Database, doorbell: Doorbell, queue: str, dice: random.Random
-    ) -> None:
+        self, client: Client, database: Database, doorbell: Doorbell, queue: str, dice: random.Random,
+        *, strangers: bool = False,
+    ) -> None:  # fmt: skip
         self.client, self.database, self.doorbell = client, database, doorbell
-        self.queue, self.dice = queue, dice
+        self.queue, self.dice, self.strangers = queue, dice, strangers
         self.book, self.ids = Rulebook(nature), Ids()
         self.pipeline, self.entries = f"p{uuid4().hex[:12]}", 0
         self.records: list[int] = []
@@ -153,9 +155,10 @@ class Storm:
 
     def _at_once(self) -> list[Callable[[int, WorkflowHandle[Any, Any]], Awaitable[None]]]:
         every = [
-            self._query, self._query, self._operate, self._signals, self._signals, self._edit, self._again,
-            self._suspend, self._move, self._update,
+            self._operate, self._signals, self._signals, self._edit, self._again, self._suspend, self._move,
         ]  # fmt: skip
+        if self.strangers:
+            every += [self._query, self._query, self._update]
         return [self._move, *self.dice.choices(every, k=self.dice.randint(0, 4))]
 
     async def _move(self, record: int, _: WorkflowHandle[Any, Any]) -> None:
@@ -230,8 +233,9 @@ class Storm:
 
 @asynccontextmanager
 async def storm(
-    client: Client, database: Database, seed: int, caches: tuple[int, ...], *, slow: bool = True
-) -> AsyncIterator[Storm]:
+    client: Client, database: Database, seed: int, caches: tuple[int, ...], *, slow: bool = True,
+    strangers: bool = False,
+) -> AsyncIterator[Storm]:  # fmt: skip
     """A storm over one database: a worker for each size of cache, all on one queue.
 
     `slow`: some activities take longer than a workflow task may.
@@ -248,7 +252,7 @@ async def storm(
             )  # fmt: skip
             work = running(own, database, settings, mail=ConsoleMail(), max_cached_workflows=cache)
             doorbells.append(await stack.enter_async_context(work))
-        made = Storm(client, database, doorbells[0], queue, dice)
+        made = Storm(client, database, doorbells[0], queue, dice, strangers=strangers)
         await made.found()
         yield made
 

@@ -3,6 +3,8 @@
 A small storm in every run; the large one when it is asked for:
 
     JALON_STORM_ENTRIES=20000 JALON_STORM_SEED=7 python -m pytest tests/storm
+
+With `JALON_STORM_STRANGERS=1` somebody queries and updates the journeys too, which the product never does.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from tests.histories import look
 from tests.storm.storm import storm
 
 ENTRIES = int(os.environ.get("JALON_STORM_ENTRIES", "300"))
+STRANGERS = bool(os.environ.get("JALON_STORM_STRANGERS"))
 SEED = int(os.environ.get("JALON_STORM_SEED", "1"))
 CAUGHT_UP_WITHIN = 120.0
 
@@ -28,7 +31,7 @@ async def test_in_a_storm_every_journey_goes_on_and_every_history_replays(
     async with database.transaction() as tx:  # ids that no other test has given a journey
         first = {"first": time.time_ns() % 2**40}
         await tx.execute(text("select setval(pg_get_serial_sequence('record', 'id'), :first)"), first)
-    async with storm(temporal.client, database, SEED, (1000, 0)) as blown:
+    async with storm(temporal.client, database, SEED, (1000, 0), strangers=STRANGERS) as blown:
         began = time.monotonic()
         await blown.blow(ENTRIES)
         blew = time.monotonic()
