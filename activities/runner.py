@@ -88,10 +88,12 @@ class Runner:
 
     def released(self, run: Run) -> datetime | None:
         """When an act may be made: when it is due, and not before its visit is opened."""
-        visit = self.locked.visit(run.visit_no)
-        if run.due and visit and visit.opens_at:
-            return max(run.due, visit.opens_at)
-        return run.due
+        return run.due and self.not_before_opening(run.visit_no, run.due)
+
+    def not_before_opening(self, visit_no: int, at: datetime) -> datetime:
+        """An instant of a visit, or when it is opened if that is later, as its pipeline's `grace` says."""
+        visit = self.locked.visit(visit_no)
+        return max(at, visit.opens_at) if visit and visit.opens_at else at
 
     def end(
         self, run: Run, outcome: Outcome, done: Done | None = None, error: str = "",

@@ -52,9 +52,9 @@ class Drive:
     async def _planned(self, visit_no: int, rule: str) -> Planned:
         step = self.progress.step(visit_no, rule)
         written = (await self.runner.locked.rules(visit_no)).rule(rule)
-        at = step.turn if step and step.turn else self.runner.now
-        found = await plan(self.runner, visit_no, written, at) if step else Due(at=at)
-        return Planned(visit_no, rule, found, at)
+        turn = step.turn if step and step.turn else self.runner.now
+        found = await plan(self.runner, visit_no, written, turn) if step else Due(at=turn)
+        return Planned(visit_no, rule, found, self.runner.not_before_opening(visit_no, turn))
 
     async def _run(self, visit_no: int, rule: str, n: int) -> list[Command]:
         step = self.progress.step(visit_no, rule)
