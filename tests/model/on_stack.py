@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
@@ -54,7 +55,7 @@ async def tell(
 
         async def teller() -> None:
             for seed in left:  # shared: each takes the next
-                scenario, prefix = apart_in_time(later(drawn(seed, features), weeks)), f"s{seed}-"
+                scenario, prefix = tellable(later(drawn(seed, features), weeks)), f"s{seed}-"
                 await pipelines(database, scenario, scenarios.FIELD_TYPES, prefix)
                 async with database.transaction() as tx:  # some would be refused on publication
                     for name, stages in rule_sets(scenario, prefix).items():
@@ -70,6 +71,30 @@ async def tell(
         await asyncio.gather(*(teller() for _ in range(AT_ONCE)))
     await connection.close()
     return different
+
+
+def tellable(scenario: Json) -> Json:
+    """The same without what the product leaves open (decision 0016)."""
+    return apart_in_time(scenario) | {"pipelines": without_sends_beside_readers(scenario["pipelines"])}
+
+
+def without_sends_beside_readers(pipelines: Json) -> Json:
+    """No e-mail above a rule whose results are read: who reads beside a send may read before it or after."""
+
+    def quiet(rules: list[Json]) -> list[Json]:
+        read, made, chain = set(re.findall(r'"steps\.([^."]+)\.', json.dumps(rules))), [*rules], list[int]()
+        for i, rule in enumerate(rules):
+            chain = [*chain, i] if rule.get("after_previous") else [i]
+            if rule["id"] in read:
+                for above in chain[:-1]:
+                    if rules[above]["kind"] == "send_email":
+                        made[above] = rules[above] | {"kind": "add_comment", "params": {"text": "a word"}}
+        return made
+
+    return {
+        name: pipeline | {"rules": {stage: quiet(rules) for stage, rules in pipeline["rules"].items()}}
+        for name, pipeline in pipelines.items()
+    }
 
 
 def apart_in_time(scenario: Json) -> Json:

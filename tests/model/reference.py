@@ -662,13 +662,12 @@ class Model:
         return self.fields.get(reference, own.get(reference.removeprefix("record.")))
 
     def where(self) -> tuple[ZoneInfo, Calendar | None]:
-        """Zone and working time: the responsible's, else the scenario's."""
-        one = self.people.get(self.responsible, {})
-        zone, data = (
-            one.get("zone") or self.scenario["zone"],
-            one.get("calendar") or self.scenario.get("calendar"),
-        )
-        return ZoneInfo(zone), values.calendar_of(json.dumps(data), zone) if data else None
+        """Zone and working time: the responsible's, else the scenario's, each calendar in its own zone."""
+        one, company = self.people.get(self.responsible, {}), self.scenario["zone"]
+        zone = one.get("zone") or company
+        data = one.get("calendar") or self.scenario.get("calendar")
+        its = zone if one.get("calendar") else company
+        return ZoneInfo(zone), values.calendar_of(json.dumps(data), its) if data else None
 
     def due_of(self, schedule: Json, turn: datetime) -> datetime | None:
         """What a schedule comes to with the facts of this moment; None when its date is empty."""

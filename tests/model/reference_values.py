@@ -149,7 +149,11 @@ def due_of(
         if now and at < turn:
             at = at_wall(day + DAY, time.fromisoformat(clock), zone)
     at = calendar.forward(at) if calendar else at
-    last = at + length_of(schedule.get("on_duty_cap") or {"days": 5})
+    cap = schedule.get("on_duty_cap") or {"days": 5}
+    last = at + length_of(cap)
+    if "days" in cap:  # days of the calendar, as those of an offset
+        local = at.astimezone(zone)
+        last = at_wall(local.date() + cap["days"] * DAY, local.time(), zone)
     while schedule.get("on_duty") and at < last:
         ends = [parse_instant(b) for a, b in away if parse_instant(a) <= at < parse_instant(b)]
         if not ends:

@@ -60,7 +60,7 @@ FEATURES = frozenset({
     "settled_controls", "stage_edits", "stage_field", "suspension", "together", "triggers",
 })  # fmt: skip
 KNOWN = frozenset({
-    "client_bound", "clock_waits", "grace", "missed", "operators", "restore", "results", "sent",
+    "client_bound", "clock_waits", "grace", "missed", "operators", "people", "restore", "results", "sent",
     "settled_controls", "stage_edits", "stage_field", "suspension", "together",
 })  # fmt: skip
 """What the engine and its driver know; the default of the generator."""
