@@ -124,12 +124,13 @@ async def _hear(runner: Runner, heard: Heard, *, newest: bool) -> tuple[str, Bel
     ]
     by = f"client:{heard.type}"
     what, bell = "ended_wait" if hit else "no_match", None
-    target = _target([params for _, params in hit], locked.record.stage_id)
+    rule, target = _target(hit, locked.record.stage_id)
     if matching:
         moved, bell = await fire_first(runner, matching, ends, by)
         what = what if moved == "refused" else moved
     elif target:
-        moved, bell = await automatic_move(runner, target, By("client", now, automatic=True), ends, by)
+        mover = By("client", now, automatic=True)
+        moved, bell = await automatic_move(runner, target, mover, ends, by, rule=rule)
         what = what if moved == "refused" else moved
     if hit and bell is None:
         runner.add(*await end_holds(locked, visit_no, ends, by))
@@ -159,9 +160,10 @@ async def _waits(locked: Locked, heard: Heard) -> list[tuple[HoldRow, Wait]]:
     return hit
 
 
-def _target(waits: list[Wait], stage: str) -> str | None:
-    moves = [w.on_client.move_to for w in waits if isinstance(w.on_client, MoveTo)]
-    return next((to for to in moves if to != stage), None)
+def _target(waits: list[tuple[HoldRow, Wait]], stage: str) -> tuple[str, str]:
+    """The topmost wait that leads elsewhere, and where to; empty if none does."""
+    moves = [(row.rule, w.on_client.move_to) for row, w in waits if isinstance(w.on_client, MoveTo)]
+    return next(((rule, to) for rule, to in moves if to != stage), ("", ""))
 
 
 async def _known(tx: Transaction, external_id: str) -> list[int]:

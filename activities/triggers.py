@@ -103,12 +103,13 @@ async def fire_first(
 
 
 async def automatic_move(
-    runner: Runner, stage: str, by: By, ends: Sequence[HoldEnd] = (), ended_by: str = ""
+    runner: Runner, stage: str, by: By, ends: Sequence[HoldEnd] = (), ended_by: str = "", *, rule: str = ""
 ) -> tuple[Moved, Bell | None]:
-    """A move nobody asked for by name; one that may not be made is dropped, and said so."""
+    """A move nobody asked for by name, of a `rule` or a trigger; one that may not be made is dropped, and
+    said so."""
     locked, now = runner.locked, runner.now
     visit_no, who = locked.record.visit_no, by.who
-    if locked.suspended():
+    if locked.suspended(rule):
         runner.add(line(locked.record.id, visit_no, "not_moved", now, reason="suspended", actor=who))
         return "suspended", None
     try:

@@ -93,9 +93,9 @@ class Simulator(OperatedWorld):
         ends = [HoldEnd(rule=s.rule, result="done", reason="client", at=self.now) for s, _ in hit]
         for end in ends:
             self._end_hold(self.visit_no, end)
-        moves = [w.on_client.move_to for _, w in hit if isinstance(w.on_client, MoveTo)]
-        target = next((stage for stage in moves if stage != self.stage), None)
-        if target and self._may_move():
+        moves = [(s.rule, w.on_client.move_to) for s, w in hit if isinstance(w.on_client, MoveTo)]
+        rule, target = next(((rule, stage) for rule, stage in moves if stage != self.stage), ("", ""))
+        if target and not self._covered(rule) and self._may_move():
             self.moves.append(self.now)
             self._moved(target, ends)
             self._hear_of_entries()

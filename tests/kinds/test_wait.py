@@ -152,6 +152,15 @@ async def test_a_suspended_record_is_not_moved_but_the_client_ends_its_wait(desk
     assert ((await desk.row("hold"))["reason"], (await desk.record(deal))["stage_id"]) == ("client", "new")
 
 
+async def test_a_wait_whose_own_rule_is_suspended_moves_nothing_either(desk: Desk) -> None:
+    deal = await waiting(desk, on_client={"move_to": "offer"})
+    await acts(desk, deal)
+    covered = "select 'rule', pipeline_id || '/' || rule, now(), 'eve' from hold join record on id = record_id"
+    await desk.run(f"insert into suspension (scope, key, since, by_whom) {covered}")
+    assert (await hears(desk, NOON + HOUR / 2, record=deal)).happened == "suspended"
+    assert ((await desk.row("hold"))["reason"], (await desk.record(deal))["stage_id"]) == ("client", "new")
+
+
 async def test_a_notice_that_reaches_nobody_is_told_to_the_owner_of_the_rules(desk: Desk) -> None:
     deal = await waiting(desk, on_timeout="todo", deal={"responsible": None})
     await acts(desk, deal)

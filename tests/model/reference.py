@@ -78,8 +78,8 @@ class Model:
         elif kind == "restore" and self.deleted:
             self.deleted = False
             self.enter(self.stage)
-        elif self.visit.no and (not self.deleted or ":" in event.get("scope", "")):  # others' covers are laid
-            self.happen_to_record(kind, event)
+        elif self.visit.no and (not self.deleted or ":" in event.get("scope", "") or kind == "absence"):
+            self.happen_to_record(kind, event)  # absences and others' covers are not the record's own
 
     def happen_to_record(self, kind: str, event: Json) -> None:
         match kind:
@@ -188,7 +188,7 @@ class Model:
                 self.plan(step, self.now)
             if step.kind == "control" and changed & values.reads(step.params.get("until")):
                 self.judge_control(step)
-            if step.state == "open" and not step.late and not step.pinned:
+            if step.state == "open" and not (step.late or step.pinned or step.waits_for_task):
                 end = self.due_of(step.limit, step.opened or self.now)
                 if end != step.planned:
                     step.planned, step.end = end, end and max(end, self.now)
