@@ -155,8 +155,8 @@ async def test_a_suspended_record_is_not_moved_but_the_client_ends_its_wait(desk
 async def test_a_wait_whose_own_rule_is_suspended_moves_nothing_either(desk: Desk) -> None:
     deal = await waiting(desk, on_client={"move_to": "offer"})
     await acts(desk, deal)
-    covered = "select 'rule', pipeline_id || '/' || rule, now(), 'eve' from hold join record on id = record_id"
-    await desk.run(f"insert into suspension (scope, key, since, by_whom) {covered}")
+    its = "select 'rule', pipeline_id || '/' || rule, now(), 'eve' from hold join record on id = record_id"
+    await desk.run(f"insert into suspension (scope, key, since, by_whom) {its}")
     assert (await hears(desk, NOON + HOUR / 2, record=deal)).happened == "suspended"
     assert ((await desk.row("hold"))["reason"], (await desk.record(deal))["stage_id"]) == ("client", "new")
 

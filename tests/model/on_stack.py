@@ -25,7 +25,7 @@ from tests.stack import Case, company, entries, pipelines, product, rule_sets
 Json = dict[str, Any]
 
 AT_ONCE = 6
-APART = timedelta(seconds=10)
+APART = timedelta(seconds=60)
 EARLIEST = datetime(2025, 3, 1, tzinfo=UTC)  # no scenario begins before
 
 
