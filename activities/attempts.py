@@ -95,8 +95,8 @@ class Attempts:
                 for turn in asked.turns:
                     rule = (await locked.rules(turn.visit_no)).rule(turn.rule)
                     due = await plan(runner, turn.visit_no, rule, turn.turn)
-                    heard = runner.not_before_opening(turn.visit_no, turn.turn)
-                    found.append(PlannedStep(visit_no=turn.visit_no, rule=turn.rule, due=due, at=heard))
+                    plans_at = runner.not_before_opening(turn.visit_no, turn.turn)
+                    found.append(PlannedStep(visit_no=turn.visit_no, rule=turn.rule, due=due, at=plans_at))
                 return PlannedSteps(steps=found)
 
         return await self.strikes.attempt(asked.record_id, at, attempt, seconds=QUICK)

@@ -105,8 +105,10 @@ async def fire_first(
 async def automatic_move(
     runner: Runner, stage: str, by: By, ends: Sequence[HoldEnd] = (), ended_by: str = "", *, rule: str = ""
 ) -> tuple[Moved, Bell | None]:
-    """A move nobody asked for by name, of a `rule` or a trigger; one that may not be made is dropped, and
-    said so."""
+    """A move nobody asked for by name; one that may not be made is dropped, and said so.
+
+    `rule`: the wait whose move it is, which may be suspended by itself.
+    """
     locked, now = runner.locked, runner.now
     visit_no, who = locked.record.visit_no, by.who
     if locked.suspended(rule):

@@ -26,7 +26,6 @@ from db.doorbell import Doorbell
 from db.engine import Database
 from db.fail_points import fail_point
 from db.journal import book
-from db.operations import settle
 from db.settings import Settings
 from domain.events import Outcome
 from domain.journey import (
@@ -101,11 +100,7 @@ class Activities(Attempts):
             return await operators.operate(runner, _copy(asked.progress), asked.operation)
 
         at = self._not_before(asked.operation.at)
-        driven = await self._on_record(asked.record_id, asked.progress, at, operate)
-        if driven.gone:
-            async with self.database.transaction() as tx:
-                await settle(tx, asked.operation, "the record is gone")
-        return driven
+        return await self._on_record(asked.record_id, asked.progress, at, operate)
 
     def _not_before(self, at: datetime | None) -> datetime:
         """The clock; or when that happened which is followed, if by another clock it is just to come."""

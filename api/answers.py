@@ -114,9 +114,9 @@ class SuspensionOut(BaseModel):
 
 
 class JourneyOut(BaseModel):
-    """Whether the record's journey is under way, as Temporal says; if not, why."""
+    """Whether the record's journey is running, as Temporal says, and what there is to say of it."""
 
-    answers: bool
+    running: bool
     says: str = ""
 
 

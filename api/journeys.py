@@ -1,6 +1,6 @@
 """Whether a journey is under way, and what came of what an operator asked of it.
 
-No query: who reads a record must not disturb its journey (decision 0024).
+No query: who reads a record needs no worker, and gives its journey nothing to do (decision 0024).
 """
 
 from __future__ import annotations

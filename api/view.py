@@ -38,8 +38,8 @@ async def detail(service: Service, record_id: int) -> RecordDetail:
     """All there is to say of a record at this moment. Raises `Gone`."""
     async with service.database.transaction() as tx:
         seen, steps, holds = await _read(tx, service, record_id)
-        progress = await _foreseen(tx, service, record_id)
-    row = seen.record
+        row = seen.record
+        progress = await foreseen(service.runner(seen, service.clock())) if row.journey_visit else None
     journey = await look(service, row.record_type, row.id)
     if journey.lost and row.journey_visit:
         service.doorbell.ring(Bell.entered(row))  # which begins it anew
@@ -66,25 +66,16 @@ async def _read(
     return seen, await _steps(seen), holds
 
 
-async def _foreseen(tx: Transaction, service: Service, record_id: int) -> Progress | None:
-    """All that is pending, with every due time, as a journey that began now would know it."""
-    since = (await tx.execute(_FIRST_KEPT, {"id": record_id})).scalar_one()
-    found = await read(tx, record_id, since)
-    if found is None or not found.record.journey_visit:
-        return None
-    return await foreseen(service.runner(Locked(tx, service.book, found), service.clock()))
-
-
 def _said(row: RecordRow, journey: Seen) -> JourneyOut:
     if journey.lost and row.journey_visit:
-        return JourneyOut(answers=False, says="the journey was lost, and begins anew from the database")
+        return JourneyOut(running=False, says="the journey was lost, and begins anew from the database")
     if journey.lost:
-        return JourneyOut(answers=False, says="the journey has not begun yet")
+        return JourneyOut(running=False, says="the journey has not begun yet")
     if not journey.under_way:
-        return JourneyOut(answers=False, says="Temporal does not answer; nothing acts until it does")
+        return JourneyOut(running=False, says="Temporal does not answer; nothing acts until it does")
     if row.journey_visit < row.visit_no:
-        return JourneyOut(answers=True, says="the journey has not opened the present visit yet")
-    return JourneyOut(answers=True)
+        return JourneyOut(running=True, says="the journey has not opened the present visit yet")
+    return JourneyOut(running=True)
 
 
 def _covers(seen: Locked) -> Iterator[SuspensionOut]:

@@ -78,9 +78,9 @@ class Writer:
         """
         if self.key is not None:
             own = await self._hash(by.who)
-            claimed = await tx.execute(_CLAIM, {"key": self.key, "hash": own, "at": by.at})
+            claimed = await tx.execute(_CLAIM, {"key": _row(self.key), "hash": own, "at": by.at})
             if claimed.one_or_none() is None:
-                row = (await tx.execute(_KEPT, {"key": self.key})).one()
+                row = (await tx.execute(_KEPT, {"key": _row(self.key)})).one()
                 if row.body_hash != own:
                     raise Refused("idempotency_key_reused", "this Idempotency-Key was used for another call")
                 if row.answer == _SHOWN_ONCE:
@@ -95,7 +95,7 @@ class Writer:
         """Keep the answer under the key of this call."""
         if self.key is not None:
             said = to_json(_SHOWN_ONCE if answer.secret else answer.body).decode()
-            await tx.execute(_KEEP, {"key": self.key, "status": answer.status, "answer": said})
+            await tx.execute(_KEEP, {"key": _row(self.key), "status": answer.status, "answer": said})
         if answer.body is None:
             return Response(status_code=answer.status)
         return Response(to_json(answer.body), answer.status, media_type="application/json")
@@ -108,6 +108,11 @@ class Writer:
 
 
 Write = Annotated[Writer, Depends()]
+
+
+def _row(key: str) -> str:
+    """Callers choose their keys: none of theirs may be that of a signal or an operation."""
+    return f"call/{key}"
 
 
 def _replayed(status: int, answer: JsonValue) -> Response:

@@ -7,7 +7,7 @@ two, for both lock its row.
 from __future__ import annotations
 
 from typing import NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from pydantic import JsonValue
 from sqlalchemy import DateTime, bindparam, text
@@ -31,12 +31,11 @@ async def ask(tx: Transaction, record: RecordRow, operation: Operation, why: str
     The same is what has the same `key`, unless it was withdrawn: then it is asked anew. The signal has an id
     of its own each time.
     """
-    fresh = uuid4()
-    own = {"key": _key(operation.key), "id": str(fresh), "why": why, "at": operation.at}
+    told: dict[str, JsonValue] = operation.model_dump(mode="json", exclude={"id"})
+    bell = Bell.of(record, "operate", told)
+    own = {"key": _key(operation.key), "id": str(bell.id), "why": why, "at": operation.at}
     if (await tx.execute(_ASK, own)).one_or_none() is None:
         return None
-    told: dict[str, JsonValue] = operation.model_dump(mode="json", exclude={"id"})
-    bell = Bell.of(record, "operate", told)._replace(id=fresh)
     await write(tx, [bell_rows(bell, operation.at or record.entered_at)])
     return bell
 

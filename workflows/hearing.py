@@ -1,7 +1,6 @@
-"""What a journey hears: signals and queries. Handlers only record.
+"""What a journey hears: signals. Handlers only record.
 
-There are no updates, and nothing of ours queries: a run whose tasks are late, and that is told one, may not
-replay (decision 0024).
+There are no updates: a run that is told one in a task that comes late may not replay (decision 0024).
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from domain.heard import ClientActivity, Entered, FactsChanged, Heard, HoldsEnded, Move, Operation
-    from domain.journey import JourneyState, Shown
+    from domain.journey import JourneyState
 
 REMEMBERED = 50  # request ids of signals
 
@@ -24,10 +23,6 @@ class Hearing:
 
     def __init__(self, state: JourneyState) -> None:
         self._state = state
-
-    def _busy(self) -> bool:
-        """Whether anything is under way but timers."""
-        raise NotImplementedError
 
     @workflow.signal
     def entered(self, heard: Entered) -> None:
@@ -52,12 +47,6 @@ class Hearing:
     @workflow.signal
     def operate(self, heard: Operation) -> None:
         self._hear_once(heard.id, Heard(asked=heard))
-
-    @workflow.query
-    def state(self) -> Shown:
-        """All that the journey knows, save what it has yet to see to."""
-        known = dict(self._state) | {"inbox": []}
-        return Shown(**known, at_rest=not self._busy())
 
     def _hear_once(self, request: str, heard: Heard) -> None:
         if request not in self._state.seen:

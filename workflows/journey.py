@@ -1,7 +1,7 @@
 """The thin shell around the state machine: what is heard becomes events, what is under way is made so.
 
-Handlers of signals only record. The loop sees to one thing after the other: it opens visits
-first, then takes what was heard in its order. A run ends when it has had its events; all it knows, and what
+Handlers of signals only record. The loop sees to one thing after the other: it opens visits first, then
+takes what was heard in its order. A run ends when it has had its events; all it knows, and what
 it has yet to see to, goes on with the state.
 """
 
@@ -39,6 +39,7 @@ with workflow.unsafe.imports_passed_through():
         Operate,
         RecordActivity,
         Replan,
+        Shown,
         for_results,
     )
 
@@ -63,7 +64,12 @@ class Journey(UnderWay):
         super().__init__(state)
         self._driving: datetime | None = None  # since when the loop waits for what it sees to
         self._seen_to = 0
-        self._gone = False
+
+    @workflow.query
+    def state(self) -> Shown:
+        """All that the journey knows, save what it has yet to see to."""
+        known = dict(self._state) | {"inbox": []}
+        return Shown(**known, at_rest=not self._busy())
 
     # -- the loop ------------------------------------------------------------------------------
     @workflow.run
@@ -97,10 +103,6 @@ class Journey(UnderWay):
     def _unjudged(self) -> bool:
         """Whether an act is back that may have read too early what was heard beside it."""
         return bool(self._state.progress.unjudged)
-
-    def _behind(self) -> bool:
-        progress = self._state.progress
-        return not self._gone and max(self._state.wanted, progress.moved_to) > progress.visit_no
 
     def _finished(self) -> bool:
         under_way = self._acting or self._has_work() or self._state.progress.unbooked

@@ -61,6 +61,7 @@ class UnderWay(Hearing):
         self._acting: dict[Key, Begun] = {}
         self._returned: set[Key] = set()  # what has come back and waits in the inbox
         self._called_off = False
+        self._gone = False  # there is no record to follow any more
         self._given_back: list[Decision] = []  # what was to be written down by what was called off
         for heard in state.inbox:
             if heard.ended:
@@ -70,7 +71,8 @@ class UnderWay(Hearing):
 
     def _behind(self) -> bool:
         """Whether there is a visit to be opened."""
-        raise NotImplementedError
+        progress = self._state.progress
+        return not self._gone and max(self._state.wanted, progress.moved_to) > progress.visit_no
 
     def _go_on(self) -> None:
         """Make what is under way what the machine says is under way.

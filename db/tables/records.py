@@ -151,7 +151,10 @@ class Outbox(SQLModel, table=True):
 
 
 class Request(SQLModel, table=True):
-    """The answer kept for an `Idempotency-Key`."""
+    """The answer kept for what was asked: a call, a hook, a move by signal, an operation, as the key says.
+
+    A status of 0: it is not answered yet.
+    """
 
     __table_args__ = (Index("ix_request_at", "at"),)
 

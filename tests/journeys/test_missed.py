@@ -91,6 +91,22 @@ async def test_a_visit_that_a_person_begins_is_opened_when_the_grace_is_over(pro
     assert await deal.acted_at("below") == opening + timedelta(hours=1)
 
 
+async def test_what_its_date_rules_out_is_told_when_the_visit_is_opened(product: Product) -> None:
+    gone = comment("gone", basis="record.visit_at", if_past="fail")
+    name = await product.pipeline({"offer": rules([gone])}, grace=600)
+    record_id, bell = await product.made(name, fields={"visit_at": "2020-01-01T09:00:00Z"})
+    deal = Deal(product, record_id)
+    product.doorbell.ring(bell)
+    await deal.rest()
+    await deal.move("offer")
+    await deal.rest()
+    (entry,) = await deal.lines("moved")
+    opening = entry["at"] + 10 * MINUTE
+    await deal.reach(opening + MINUTE)
+    assert await deal.outcomes(2) == {"gone": "failed if_past"}
+    assert [line["at"] for line in await deal.lines("failed")] == [opening]
+
+
 async def test_one_that_is_left_before_is_passed_through_as_a_slip_of_the_hand(product: Product) -> None:
     deal = await passed_through(product, grace=600)
     await deal.move("new", at=await deal.now() + 5 * MINUTE)

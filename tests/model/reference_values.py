@@ -149,11 +149,9 @@ def due_of(
         if now and at < turn:
             at = at_wall(day + DAY, time.fromisoformat(clock), zone)
     at = calendar.forward(at) if calendar else at
-    cap = schedule.get("on_duty_cap") or {"days": 5}
-    last = at + length_of(cap)
-    if "days" in cap:  # days of the calendar, as those of an offset
-        local = at.astimezone(zone)
-        last = at_wall(local.date() + cap["days"] * DAY, local.time(), zone)
+    cap, local = schedule.get("on_duty_cap") or {"days": 5}, at.astimezone(zone)
+    day = local.date() + cap.get("days", 0) * DAY  # of the calendar, as those of an offset
+    last = at_wall(day, local.time(), zone) if "days" in cap else at + length_of(cap)
     while schedule.get("on_duty") and at < last:
         ends = [parse_instant(b) for a, b in away if parse_instant(a) <= at < parse_instant(b)]
         if not ends:

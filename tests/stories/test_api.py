@@ -182,7 +182,7 @@ async def test_a_record_shows_what_is_pending_while_temporal_is_away(api: Api) -
     ]  # fmt: skip
     assert all(step["says"] for step in record["pending"])
     assert record["holds"] == record["suspensions"] == []
-    assert record["journey"]["answers"] is False
+    assert record["journey"]["running"] is False
     assert record["journey"]["says"]
 
 
@@ -493,11 +493,13 @@ async def test_every_kind_is_described(api: Api) -> None:
 
 
 # -- operations ----------------------------------------------------------------------------------------
-async def test_an_operation_that_no_journey_answers_is_withdrawn(api: Api) -> None:
+async def test_an_operation_that_no_journey_answers_is_withdrawn(api: Api, stored: Stored) -> None:
     record_id = await a_deal(api)
     answer = await api.post(f"/records/{record_id}/operations", json={"verb": "suspend", "who": "ada"})
     refused(answer, 503, "journey-away")
     assert int(answer.headers["retry-after"]) > 0
+    assert await stored("select 1 from outbox where kind = 'operate'") == []
+    assert await stored("select status from request where key like 'operation/%'") == [{"status": 503}]
     nobody = {"verb": "suspend", "who": "nobody"}
     refused(await api.post(f"/records/{record_id}/operations", json=nobody), 422, "unknown-actor")
 
@@ -510,6 +512,16 @@ WRONG_OPERATIONS: list[dict[str, Any]] = [
     {"verb": "run_now", "rule": "hello", "who": "ada", "due": "2026-03-03T09:00:00Z"},
     {"verb": "suspend"},
 ]
+
+
+async def test_a_key_that_looks_like_that_of_an_operation_is_none(api: Api) -> None:
+    """An operation is not told to be done because another call of that name was."""
+    record_id = await a_deal(api)
+    taken = {"Idempotency-Key": "operation/mine"}
+    assert (await api.patch(f"/records/{record_id}", json={"amount": "7"}, headers=taken)).status_code == 200
+    asked = {"verb": "suspend", "who": "ada"}
+    own = {"Idempotency-Key": "mine"}
+    refused(await api.post(f"/records/{record_id}/operations", json=asked, headers=own), 503, "journey-away")
 
 
 async def test_an_operation_that_makes_no_sense_is_refused(api: Api) -> None:

@@ -40,7 +40,7 @@ async def a_deal(api: Api, *rules: dict[str, Any], **more: Any) -> int:
 async def opened(api: Api, record_id: int) -> bool:
     """Whether the journey answers and has opened the present visit."""
     journey = (await api.seen(f"/records/{record_id}"))["journey"]
-    return bool(journey["answers"]) and not journey["says"]
+    return bool(journey["running"]) and not journey["says"]
 
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
@@ -132,7 +132,7 @@ async def test_a_lost_journey_is_said_to_be_and_begins_anew_when_somebody_looks(
     assert (await api.post(f"/records/{record_id}/operations", json=operation)).status_code == 200
     await temporal.client.get_workflow_handle(f"deal-{record_id}").terminate("it is lost")
     lost = await api.seen(f"/records/{record_id}")
-    assert (lost["journey"]["answers"], "begins anew" in lost["journey"]["says"]) == (False, True)
+    assert (lost["journey"]["running"], "begins anew" in lost["journey"]["says"]) == (False, True)
     assert [(step["rule"], step["due"]) for step in lost["pending"]] == [("hello", due)]
     await until(lambda: opened(api, record_id))
     assert (await pending(api, record_id))["hello"]["due"] == due

@@ -2,7 +2,7 @@
 
 Two workers, one with a cache and one without; workflow tasks of one second; activities that take longer than
 a task may; operators, signals in bursts, moves quicker than they can be followed. Queries and updates come
-when strangers are asked for: the product makes none (decision 0024).
+when strangers are asked for: no caller of the product makes them (decision 0024).
 """
 
 from __future__ import annotations
